@@ -1,0 +1,25 @@
+using System.Collections.Immutable;
+
+namespace KlineOrleans.Contracts;
+
+/// <summary>Trades of one mint from one source, in the order in which they were received. Immutable.</summary>
+[GenerateSerializer, Immutable, Alias("KlineOrleans.TradeBatch")]
+public sealed record TradeBatch
+{
+    /// <summary>The source's name (<see cref="SourceDescription.Name"/>).</summary>
+    [Id(0)]
+    public required string Source { get; init; }
+
+    [Id(1)]
+    public required ImmutableArray<Trade> Trades { get; init; }
+}
+
+/// <summary>What became of a batch. Immutable.</summary>
+/// <param name="Applied">Trades that changed klines.</param>
+/// <param name="Duplicates">Trades that had been seen before.</param>
+/// <param name="Late">Trades older than the correction window: dropped and counted.</param>
+[GenerateSerializer, Immutable, Alias("KlineOrleans.IngestResult")]
+public readonly record struct IngestResult(
+    [property: Id(0)] int Applied,
+    [property: Id(1)] int Duplicates,
+    [property: Id(2)] int Late);

@@ -1,0 +1,9 @@
+namespace KlineOrleans.Contracts;
+
+/// <summary>A configured source, as every room may know it. Immutable.</summary>
+/// <param name="Name">Unique among the sources.</param>
+/// <param name="Kind">Replay, Simulation, Solana or Binance.</param>
+/// <param name="Rules">How its klines are built.</param>
+/// <param name="IsSimulated">Its trades are made up.</param>
+/// <param name="IsChain">Its symbols are mints of a chain; otherwise symbols of an exchange.</param>
+public sealed record SourceDescription(string Name, string Kind, KlineRules Rules, bool IsSimulated, bool IsChain);
