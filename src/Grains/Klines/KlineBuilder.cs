@@ -1,0 +1,895 @@
+using System.Collections.Immutable;
+using System.Diagnostics;
+using KlineOrleans.Contracts;
+
+namespace KlineOrleans.Grains;
+
+/// <summary>What <see cref="KlineBuilder.Apply"/> did with a trade.</summary>
+public enum ApplyResult
+{
+    Applied,
+
+    /// <summary>Seen before; nothing changed.</summary>
+    Duplicate,
+
+    /// <summary>Older than the correction window; nothing changed.</summary>
+    Late,
+}
+
+/// <summary>Builds the klines of one mint, in all intervals, from its trades and a clock. Plain arithmetic; not thread safe.</summary>
+/// <remarks>
+/// <para>
+/// The intervals nest, so an in-order trade is added to the shortest interval alone. A bucket's sums flow into the next interval when the bucket ends,
+/// and a longer interval's newest kline is its own sums and those of the newer, shorter buckets inside it. A trade that arrives late is added to each
+/// older bucket it falls in, up to the first interval whose newest bucket holds it.
+/// </para>
+/// <para>
+/// A bucket stays here until it is final and <see cref="ArchiveTaken"/>; with <see cref="AddHistory"/> it stays through the correction window. Buckets
+/// before <see cref="CoveredFrom"/> are in the archive only: <see cref="NeedsHistory"/> tells when a trade needs them back.
+/// </para>
+/// <para>Sums are exact to 28 significant digits: adding more rounds, and order may then show in the last digit.</para>
+/// </remarks>
+public sealed class KlineBuilder
+{
+    /// <summary>Flat klines announced at once, per interval, after a long silence. Older ones are derived by whoever reads history.</summary>
+    public const int MostFlatKlines = 1_000;
+
+    private const byte StateVersion = 1;
+
+    private readonly Level[] _levels;
+    private readonly RecentTrades _recent = new();
+    private readonly long _grace;
+    private readonly long _window;
+
+    /// <summary>The clock, in ticks since 1970; <see cref="long.MinValue"/> before the first trade.</summary>
+    private long _clock = long.MinValue;
+
+    /// <summary>The next moment at which a bucket becomes final or, with flat klines, begins.</summary>
+    private long _nextDue = long.MaxValue;
+
+    private bool _changed;
+    private bool _currentsChanged;
+    /// <summary>The clock when a trade last changed a final bucket while history was held; <see cref="long.MinValue"/>: none is held.</summary>
+    private long _historyUsed = long.MinValue;
+
+    public KlineBuilder(KlineRules rules)
+    {
+        ArgumentNullException.ThrowIfNull(rules);
+        if (rules.Intervals.IsDefaultOrEmpty || !rules.Intervals.SequenceEqual(rules.Intervals.Distinct().Order()) || rules.Intervals[0] == KlineInterval.None)
+        {
+            throw new ArgumentException($"Intervals must be distinct, shortest first: [{string.Join(", ", rules.Intervals.IsDefault ? [] : rules.Intervals)}].", nameof(rules));
+        }
+
+        Rules = rules;
+        _grace = rules.Grace.Ticks;
+        _window = rules.CorrectionWindow.Ticks;
+        _levels = [.. rules.Intervals.Select(i => new Level(i))];
+    }
+
+    public KlineRules Rules { get; }
+
+    /// <summary>The clock that makes klines final; <see cref="DateTimeOffset.MinValue"/> before the first trade.</summary>
+    public DateTimeOffset Clock => _clock == long.MinValue ? DateTimeOffset.MinValue : FromTicks(_clock);
+
+    /// <summary>When the clock next makes a difference; null if it never will without another trade.</summary>
+    public DateTimeOffset? NextDue => _nextDue == long.MaxValue ? null : FromTicks(_nextDue);
+
+    /// <summary>Whether <see cref="TakeChanges"/> has anything to give.</summary>
+    public bool HasChanges => _changed;
+
+    /// <summary>Final klines that <see cref="TakeUnarchived"/> would give.</summary>
+    public int Unarchived { get; private set; }
+
+    /// <summary>
+    /// Whether applying the trade needs klines that are in the archive only. Then read them (<see cref="HistoryFrom"/>) and give them to
+    /// <see cref="AddHistory"/> first.
+    /// </summary>
+    public bool NeedsHistory(in Trade trade)
+    {
+        var seconds = Seconds(trade.EventTime);
+        var first = _levels[0];
+        if (seconds >= first.Current.Open && first.Current.Exists)
+        {
+            return false;
+        }
+
+        if (IsLate(trade) || _recent.Contains(trade.Order.Id))
+        {
+            return false;
+        }
+
+        foreach (var level in _levels)
+        {
+            if (level.Interval.OpenSeconds(seconds) < level.CoveredFrom)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>The klines that <see cref="AddHistory"/> needs are those that end after this moment.</summary>
+    public DateTimeOffset HistoryFrom(in Trade oldest)
+    {
+        var from = Math.Min(Ticks(oldest.EventTime), Math.Max(_clock, Ticks(oldest.ReceivedTime)) - _window);
+        return FromTicks(from);
+    }
+
+    /// <summary>Takes klines back from the archive.</summary>
+    /// <param name="klines">All archived klines, of every interval, that end after <paramref name="from"/>.</param>
+    /// <param name="before">For each interval (index: its place in <see cref="KlineRules.Intervals"/>) the close of the newest kline before those; null where there is none.</param>
+    public void AddHistory(IReadOnlyList<Kline> klines, DateTimeOffset from, ReadOnlySpan<decimal?> before)
+    {
+        _historyUsed = _clock;
+        for (var i = 0; i < _levels.Length; i++)
+        {
+            var level = _levels[i];
+            var covered = level.Interval.OpenSeconds(Seconds(from));
+            if (covered >= level.CoveredFrom)
+            {
+                continue;
+            }
+
+            var at = 0;
+            foreach (var kline in klines)
+            {
+                if (kline.Interval != level.Interval || kline.OpenTime.ToUnixTimeSeconds() >= level.CoveredFrom)
+                {
+                    continue;
+                }
+
+                Debug.Assert(kline is { IsFinal: true, IsFlat: false });
+                ref var closed = ref level.Closed.Insert(at++);
+                closed.Sums = Bucket.FromKline(kline);
+                closed.Revision = kline.Revision;
+                closed.IsFinal = true;
+                level.Finals++;
+            }
+
+            level.BaseClose = before[i];
+            level.CoveredFrom = covered;
+        }
+    }
+
+    /// <summary>Adds one trade. Moves the clock to its received time first.</summary>
+    public ApplyResult Apply(in Trade trade)
+    {
+        Advance(Ticks(trade.ReceivedTime));
+        var seconds = Seconds(trade.EventTime);
+        if (IsLate(trade))
+        {
+            return _recent.Contains(trade.Order.Id) ? ApplyResult.Duplicate : ApplyResult.Late;
+        }
+
+        if (!_recent.TryAdd(trade.Order.Id, seconds))
+        {
+            return ApplyResult.Duplicate;
+        }
+
+        _changed = true;
+        var added = false;
+        for (var i = 0; i < _levels.Length; i++)
+        {
+            var level = _levels[i];
+            ref var current = ref level.Current;
+            if (current.Exists && seconds >= current.Open && seconds < current.Open + level.Length)
+            {
+                if (!added)
+                {
+                    current.Add(trade);
+                }
+
+                break;
+            }
+
+            var open = level.Interval.OpenSeconds(seconds);
+            if (open > level.Newest)
+            {
+                if (current.Exists)
+                {
+                    Close(i);
+                }
+
+                Begin(level, open);
+                if (!added)
+                {
+                    // Every longer interval has it from here: the sums flow up.
+                    level.Current.Add(trade);
+                    added = true;
+                }
+            }
+            else
+            {
+                AddToOlder(level, open, trade);
+            }
+        }
+
+        // One flag for all: every interval from the one it was added to upwards has changed, and marking each would touch them all.
+        _currentsChanged = true;
+        return ApplyResult.Applied;
+    }
+
+    /// <summary>Moves the clock: buckets whose end and grace it has passed become final. Moving it back has no effect.</summary>
+    public void Advance(DateTimeOffset clock) => Advance(Ticks(clock));
+
+    /// <summary>Gives every kline that changed since the last call, shortest interval first, oldest first within one.</summary>
+    public void TakeChanges(ImmutableArray<Kline>.Builder into)
+    {
+        ArgumentNullException.ThrowIfNull(into);
+        _changed = false;
+        var newest = Bucket.Empty(Bucket.None);
+        for (var i = 0; i < _levels.Length; i++)
+        {
+            var level = _levels[i];
+            Newest(level, ref newest);
+            TakeFlats(level, into);
+            if (level.Changed > 0)
+            {
+                var at = level.Closed.Count;
+                for (var left = level.Changed; left > 0;)
+                {
+                    left -= level.Closed[--at].IsChanged ? 1 : 0;
+                }
+
+                for (; at < level.Closed.Count; at++)
+                {
+                    ref var closed = ref level.Closed[at];
+                    if (closed.IsChanged)
+                    {
+                        closed.IsChanged = false;
+                        into.Add(ToKline(level, at));
+                    }
+                }
+
+                level.Changed = 0;
+            }
+
+            if (_currentsChanged && newest.Exists)
+            {
+                into.Add(newest.ToKline(level.Interval, OpenOf(level, level.Closed.Count), Rules.WicksIgnoreOpen, isFinal: false, revision: 0));
+            }
+
+            if (Rules.Empty == EmptyPolicy.Flat)
+            {
+                SortNewest(into, level.Interval);
+            }
+        }
+
+        _currentsChanged = false;
+    }
+
+    /// <summary>Every kline held, shortest interval first, oldest first within one. Flat ones are not held.</summary>
+    public void CopyTo(ImmutableArray<Kline>.Builder into)
+    {
+        ArgumentNullException.ThrowIfNull(into);
+        var newest = Bucket.Empty(Bucket.None);
+        foreach (var level in _levels)
+        {
+            Newest(level, ref newest);
+            for (var at = 0; at < level.Closed.Count; at++)
+            {
+                into.Add(ToKline(level, at));
+            }
+
+            if (newest.Exists)
+            {
+                into.Add(newest.ToKline(level.Interval, OpenOf(level, level.Closed.Count), Rules.WicksIgnoreOpen, isFinal: false, revision: 0));
+            }
+        }
+    }
+
+    /// <summary>By interval (index: the enum's number): every kline with an open time at or after this one is held here. Intervals not built: the largest time.</summary>
+    public ImmutableArray<DateTimeOffset> CoveredFrom
+    {
+        get
+        {
+            var result = Enumerable.Repeat(DateTimeOffset.MaxValue, KlineIntervals.Count).ToArray();
+            foreach (var level in _levels)
+            {
+                result[(int)level.Interval] = level.CoveredFrom == long.MinValue ? DateTimeOffset.MinValue : DateTimeOffset.FromUnixTimeSeconds(level.CoveredFrom);
+            }
+
+            return [.. result];
+        }
+    }
+
+    /// <summary>Final klines that the archive does not have yet. They stay here until <see cref="ArchiveTaken"/>.</summary>
+    public void TakeUnarchived(ICollection<Kline> into)
+    {
+        ArgumentNullException.ThrowIfNull(into);
+        foreach (var level in _levels)
+        {
+            for (var at = 0; at < level.Finals; at++)
+            {
+                ref var closed = ref level.Closed[at];
+                if (closed.IsUnarchived)
+                {
+                    closed.IsTaken = true;
+                    into.Add(ToKline(level, at));
+                }
+            }
+        }
+    }
+
+    /// <summary>The klines of the last <see cref="TakeUnarchived"/> are in the archive, except those that changed since.</summary>
+    public void ArchiveTaken()
+    {
+        foreach (var level in _levels)
+        {
+            for (var at = 0; at < level.Finals; at++)
+            {
+                ref var closed = ref level.Closed[at];
+                if (closed.IsTaken && closed.IsUnarchived)
+                {
+                    closed.IsUnarchived = false;
+                    Unarchived--;
+                }
+
+                closed.IsTaken = false;
+            }
+        }
+
+        Forget();
+    }
+
+    /// <summary>Writes everything that <see cref="Read"/> needs to go on from here.</summary>
+    internal void Write(StateWriter writer)
+    {
+        writer.Write(StateVersion);
+        writer.Write(_clock);
+        writer.Write(_levels.Length);
+        foreach (var level in _levels)
+        {
+            writer.Write((byte)level.Interval);
+            writer.Write(level.CoveredFrom);
+            writer.Write(level.BaseClose.HasValue);
+            if (level.BaseClose is { } close)
+            {
+                writer.Write(close);
+            }
+
+            writer.Write(level.BaseRevision);
+            writer.Write(level.FlatFrom);
+            writer.Write(level.FlatBegun);
+            writer.Write(level.Current);
+
+            // Final klines that the archive has are not needed again: they are read back if a late trade wants them.
+            var from = 0;
+            while (from < level.Finals && !level.Closed[from].IsUnarchived)
+            {
+                from++;
+            }
+
+            writer.Write(level.Closed.Count - from);
+            if (from > 0)
+            {
+                writer.Write(level.Closed[from - 1].Sums.LastPrice);
+                writer.Write(level.Closed[from - 1].Revision);
+                writer.Write(level.Closed[from - 1].Sums.Open + level.Length);
+            }
+            else
+            {
+                writer.Write(0m);
+                writer.Write(-1);
+                writer.Write(0L);
+            }
+
+            for (var at = from; at < level.Closed.Count; at++)
+            {
+                ref var closed = ref level.Closed[at];
+                writer.Write(closed.Sums);
+                writer.Write(closed.Revision);
+                writer.Write(closed.IsFinal);
+                writer.Write(closed.IsUnarchived);
+            }
+        }
+
+        _recent.Write(writer);
+    }
+
+    /// <summary>A builder that goes on where <see cref="Write"/> was called.</summary>
+    /// <param name="rules">May build other intervals than the state holds: those that are gone are dropped, new ones begin with the next trade.</param>
+    /// <exception cref="InvalidDataException">The bytes are not such a state.</exception>
+    internal static KlineBuilder Read(KlineRules rules, ref StateReader reader)
+    {
+        var builder = new KlineBuilder(rules);
+        var version = reader.ReadByte();
+        if (version != StateVersion)
+        {
+            throw new InvalidDataException($"Grain state has version {version}; this program reads version {StateVersion}.");
+        }
+
+        builder._clock = reader.ReadInt64();
+        Level? dropped = null;
+        for (var n = reader.ReadInt32(); n > 0; n--)
+        {
+            var interval = (KlineInterval)reader.ReadByte();
+            var built = Array.Find(builder._levels, l => l.Interval == interval);
+            var level = built ?? new Level(interval);
+            level.CoveredFrom = reader.ReadInt64();
+            level.BaseClose = reader.ReadBoolean() ? reader.ReadDecimal() : null;
+            level.BaseRevision = reader.ReadInt32();
+            level.FlatFrom = reader.ReadInt64();
+            level.FlatBegun = reader.ReadInt64();
+            level.Current = reader.ReadBucket();
+            var count = reader.ReadInt32();
+            var close = reader.ReadDecimal();
+            var revision = reader.ReadInt32();
+            var coveredFrom = reader.ReadInt64();
+            if (revision >= 0)
+            {
+                level.BaseClose = close;
+                level.BaseRevision = revision;
+                level.CoveredFrom = coveredFrom;
+            }
+
+            for (; count > 0; count--)
+            {
+                ref var closed = ref level.Closed.Add();
+                closed.Sums = reader.ReadBucket();
+                closed.Revision = reader.ReadInt32();
+                closed.IsFinal = reader.ReadBoolean();
+                closed.IsUnarchived = reader.ReadBoolean();
+                level.Finals += closed.IsFinal ? 1 : 0;
+                builder.Unarchived += closed.IsUnarchived && built is not null ? 1 : 0;
+            }
+
+            // What an interval that is no longer built still holds belongs to the next one.
+            if (dropped is { Current.Exists: true })
+            {
+                level.Current.Add(dropped.Current);
+            }
+
+            dropped = built is null ? level : null;
+        }
+
+        builder.BeginMissing();
+        builder._recent.Read(ref reader);
+        builder.FindNextDue();
+        return builder;
+    }
+
+    /// <summary>Begins the newest bucket of intervals that the state did not hold: they count trades from here on.</summary>
+    private void BeginMissing()
+    {
+        for (var i = 1; i < _levels.Length; i++)
+        {
+            if (_levels[i - 1].Current.Exists && !_levels[i].Current.Exists)
+            {
+                Begin(_levels[i], _levels[i].Interval.OpenSeconds(_levels[i - 1].Current.Open));
+            }
+        }
+    }
+
+    private static long Ticks(DateTimeOffset time) => time.UtcTicks - DateTimeOffset.UnixEpoch.Ticks;
+
+    private static DateTimeOffset FromTicks(long ticks) => new(DateTimeOffset.UnixEpoch.Ticks + ticks, TimeSpan.Zero);
+
+    private static long Seconds(DateTimeOffset time)
+    {
+        var ticks = Ticks(time);
+        var seconds = ticks / TimeSpan.TicksPerSecond;
+        return ticks < seconds * TimeSpan.TicksPerSecond ? seconds - 1 : seconds;
+    }
+
+    // Against the clock and the trade's own received time: the answer does not depend on whether the clock has been moved for it yet.
+    private bool IsLate(in Trade trade) => Ticks(trade.EventTime) < Math.Max(_clock, Ticks(trade.ReceivedTime)) - _window;
+
+    private void Advance(long clock)
+    {
+        if (clock <= _clock)
+        {
+            return;
+        }
+
+        _clock = clock;
+        if (_clock >= _nextDue)
+        {
+            MakeFinal();
+            FindNextDue();
+            _recent.ForgetBefore((_clock - _window) / TimeSpan.TicksPerSecond - 1);
+            Forget();
+        }
+    }
+
+    /// <summary>The end and grace of a bucket, in ticks: when it becomes final.</summary>
+    private long DueOf(Level level, long open) => (open + level.Length) * TimeSpan.TicksPerSecond + _grace;
+
+    private void MakeFinal()
+    {
+        for (var i = 0; i < _levels.Length; i++)
+        {
+            var level = _levels[i];
+            if (level.Current.Exists && DueOf(level, level.Current.Open) <= _clock)
+            {
+                Close(i);
+            }
+
+            while (level.Finals < level.Closed.Count && DueOf(level, level.Closed[level.Finals].Sums.Open) <= _clock)
+            {
+                AnnounceFlats(level, level.Closed[level.Finals].Sums.Open);
+                MarkFinal(level, level.Finals);
+                level.Finals++;
+            }
+
+            if (Rules.Empty == EmptyPolicy.Flat)
+            {
+                AnnounceFlats(level, long.MaxValue);
+            }
+        }
+    }
+
+    private void MarkFinal(Level level, int at)
+    {
+        ref var closed = ref level.Closed[at];
+        closed.IsFinal = true;
+        MarkUnarchived(ref closed);
+        MarkChanged(level, ref closed);
+        level.FlatFrom = Math.Max(level.FlatFrom, closed.Sums.Open + level.Length);
+    }
+
+    private void MarkUnarchived(ref Closed closed)
+    {
+        if (!closed.IsUnarchived)
+        {
+            closed.IsUnarchived = true;
+            Unarchived++;
+        }
+
+        closed.IsTaken = false;
+    }
+
+    private void MarkChanged(Level level, ref Closed closed)
+    {
+        _changed = true;
+        if (!closed.IsChanged)
+        {
+            closed.IsChanged = true;
+            level.Changed++;
+        }
+    }
+
+    /// <summary>Ends an interval's newest bucket: its sums flow into the next interval, and it stands among the closed.</summary>
+    private void Close(int i)
+    {
+        var level = _levels[i];
+        if (i + 1 < _levels.Length)
+        {
+            Debug.Assert(_levels[i + 1].Current.Exists, "A longer interval's newest bucket holds the shorter one's.");
+            _levels[i + 1].Current.Add(level.Current);
+        }
+
+        ref var closed = ref level.Closed.Add();
+        closed.Sums = level.Current;
+        level.Current = Bucket.Empty(Bucket.None);
+        MarkChanged(level, ref closed);
+    }
+
+    private void Begin(Level level, long open)
+    {
+        level.Current = Bucket.Empty(open);
+        if (level.FlatFrom == long.MinValue)
+        {
+            // No flat kline stands before the first trade.
+            level.FlatFrom = open;
+        }
+
+        _nextDue = Math.Min(_nextDue, DueOf(level, open));
+        if (Rules.Empty == EmptyPolicy.Flat)
+        {
+            _nextDue = Math.Min(_nextDue, (open + level.Length) * TimeSpan.TicksPerSecond);
+        }
+    }
+
+    private void AddToOlder(Level level, long open, in Trade trade)
+    {
+        Debug.Assert(open >= level.CoveredFrom, "The archive was asked first.");
+        var at = level.Closed.Count;
+        while (at > 0 && level.Closed[at - 1].Sums.Open > open)
+        {
+            at--;
+        }
+
+        var inserted = at == 0 || level.Closed[at - 1].Sums.Open != open;
+        decimal? closeBefore;
+        if (inserted)
+        {
+            var isFinal = DueOf(level, open) <= _clock;
+            var revisionBefore = RevisionOf(level, at);
+            closeBefore = OpenOf(level, at);
+            ref var added = ref level.Closed.Insert(at);
+            added.Sums = Bucket.Empty(open);
+            added.IsFinal = isFinal;
+            if (!isFinal)
+            {
+                _nextDue = Math.Min(_nextDue, DueOf(level, open));
+            }
+            else
+            {
+                level.Finals++;
+                // It was final without a trade, as nothing or as a flat kline with the revision of the kline before.
+                added.Revision = Rules.Empty == EmptyPolicy.Flat ? revisionBefore : 0;
+            }
+        }
+        else
+        {
+            at--;
+            closeBefore = level.Closed[at].Sums.LastPrice;
+        }
+
+        ref var closed = ref level.Closed[at];
+        closed.Sums.Add(trade);
+        MarkChanged(level, ref closed);
+        if (closed.IsFinal)
+        {
+            closed.Revision++;
+            MarkUnarchived(ref closed);
+            _historyUsed = _historyUsed == long.MinValue ? long.MinValue : _clock;
+        }
+
+        if (closeBefore != closed.Sums.LastPrice || inserted)
+        {
+            CloseChanged(level, at, closeBefore);
+        }
+    }
+
+    /// <summary>The close that the kline after <paramref name="at"/> follows on has changed: that kline's open, and the flat klines between them.</summary>
+    private void CloseChanged(Level level, int at, decimal? closeBefore)
+    {
+        var close = level.Closed[at].Sums.LastPrice;
+        var next = at + 1;
+        if (Rules.Open == OpenPolicy.PreviousClose && closeBefore != close)
+        {
+            if (next < level.Closed.Count)
+            {
+                ref var following = ref level.Closed[next];
+                MarkChanged(level, ref following);
+                if (following.IsFinal)
+                {
+                    following.Revision++;
+                    MarkUnarchived(ref following);
+                }
+            }
+        }
+
+        if (Rules.Empty == EmptyPolicy.Flat)
+        {
+            var to = next < level.Closed.Count ? level.Closed[next].Sums.Open : level.Current.Exists ? level.Current.Open : long.MaxValue;
+            var from = level.Closed[at].Sums.Open + level.Length;
+            to = Math.Min(to, Math.Max(level.FlatFrom, level.FlatBegun + level.Length));
+            from = Math.Max(from, to - MostFlatKlines * level.Length);
+            for (var open = from; open < to; open += level.Length)
+            {
+                AddFlat(level, open, close, level.Closed[at].Revision, open < level.FlatFrom);
+            }
+        }
+    }
+
+    /// <summary>Announces the empty buckets before <paramref name="before"/> that the clock has made final; without a bound, also those it has begun.</summary>
+    private void AnnounceFlats(Level level, long before)
+    {
+        if (Rules.Empty != EmptyPolicy.Flat || level.FlatFrom == long.MinValue || CloseOfFinals(level) is not { } close)
+        {
+            return;
+        }
+
+        var revision = RevisionOf(level, level.Finals);
+
+        // Buckets that are empty and final: those up to the next bucket with trades.
+        var last = level.Interval.OpenSeconds((_clock - _grace) / TimeSpan.TicksPerSecond) - level.Length;
+        var next = level.Finals < level.Closed.Count ? level.Closed[level.Finals].Sums.Open : level.Current.Exists ? level.Current.Open : long.MaxValue;
+        var to = Math.Min(Math.Min(before, next), last + level.Length);
+        if (to > level.FlatFrom)
+        {
+            for (var open = Math.Max(level.FlatFrom, to - MostFlatKlines * level.Length); open < to; open += level.Length)
+            {
+                AddFlat(level, open, close, revision, isFinal: true);
+            }
+
+            level.FlatFrom = to;
+        }
+
+        if (before == long.MaxValue && next == long.MaxValue)
+        {
+            // Empty so far and not final yet.
+            var now = level.Interval.OpenSeconds(_clock / TimeSpan.TicksPerSecond);
+            for (var open = Math.Max(level.FlatFrom, level.FlatBegun + level.Length); open <= now; open += level.Length)
+            {
+                AddFlat(level, open, close, 0, isFinal: false);
+            }
+
+            level.FlatBegun = Math.Max(level.FlatBegun, now);
+        }
+    }
+
+    private void AddFlat(Level level, long open, decimal close, int revision, bool isFinal)
+    {
+        _changed = true;
+        level.Flats.Add(Kline.Flat(level.Interval, DateTimeOffset.FromUnixTimeSeconds(open), new Price(close), isFinal) with { Revision = isFinal ? revision : 0 });
+    }
+
+    private static void TakeFlats(Level level, ImmutableArray<Kline>.Builder into)
+    {
+        for (var i = 0; i < level.Flats.Count; i++)
+        {
+            var open = level.Flats[i].OpenTime;
+            var replaced = open.ToUnixTimeSeconds() == level.Current.Open || level.Find(open.ToUnixTimeSeconds());
+            for (var later = i + 1; later < level.Flats.Count && !replaced; later++)
+            {
+                replaced = level.Flats[later].OpenTime == open;
+            }
+
+            if (!replaced)
+            {
+                into.Add(level.Flats[i]);
+            }
+        }
+
+        level.Flats.Clear();
+    }
+
+    /// <summary>Puts the klines of one interval, just added, in order of time.</summary>
+    private static void SortNewest(ImmutableArray<Kline>.Builder klines, KlineInterval interval)
+    {
+        var from = klines.Count;
+        while (from > 0 && klines[from - 1].Interval == interval)
+        {
+            from--;
+        }
+
+        for (var i = from + 1; i < klines.Count; i++)
+        {
+            for (var j = i; j > from && klines[j].OpenTime < klines[j - 1].OpenTime; j--)
+            {
+                (klines[j], klines[j - 1]) = (klines[j - 1], klines[j]);
+            }
+        }
+    }
+
+    /// <summary>The newest bucket of an interval: its own sums and, once it has been called for every shorter interval in turn, those still with them.</summary>
+    private static void Newest(Level level, ref Bucket shorter)
+    {
+        if (!level.Current.Exists)
+        {
+            shorter = Bucket.Empty(Bucket.None);
+            return;
+        }
+
+        if (!shorter.Exists)
+        {
+            shorter = level.Current;
+            return;
+        }
+
+        var sums = level.Current;
+        sums.Add(shorter);
+        shorter = sums;
+    }
+
+    private Kline ToKline(Level level, int at)
+    {
+        ref var closed = ref level.Closed[at];
+        return closed.Sums.ToKline(level.Interval, OpenOf(level, at), Rules.WicksIgnoreOpen, closed.IsFinal, closed.Revision);
+    }
+
+    /// <summary>What the policy makes the kline at <paramref name="at"/> (its number among the closed; their count: the newest) open with; null: its first trade.</summary>
+    private decimal? OpenOf(Level level, int at) =>
+        Rules.Open != OpenPolicy.PreviousClose ? null : at > 0 ? level.Closed[at - 1].Sums.LastPrice : level.BaseClose;
+
+    private static int RevisionOf(Level level, int at) => at > 0 ? level.Closed[at - 1].Revision : level.BaseRevision;
+
+    private static decimal? CloseOfFinals(Level level) => level.Finals > 0 ? level.Closed[level.Finals - 1].Sums.LastPrice : level.BaseClose;
+
+    private void FindNextDue()
+    {
+        _nextDue = long.MaxValue;
+        foreach (var level in _levels)
+        {
+            if (level.Finals < level.Closed.Count)
+            {
+                _nextDue = Math.Min(_nextDue, DueOf(level, level.Closed[level.Finals].Sums.Open));
+            }
+            else if (level.Current.Exists)
+            {
+                _nextDue = Math.Min(_nextDue, DueOf(level, level.Current.Open));
+            }
+
+            if (Rules.Empty == EmptyPolicy.Flat && level.FlatFrom != long.MinValue)
+            {
+                _nextDue = Math.Min(_nextDue, DueOf(level, level.FlatFrom));
+                var now = level.Interval.OpenSeconds(_clock / TimeSpan.TicksPerSecond);
+                _nextDue = Math.Min(_nextDue, (now + level.Length) * TimeSpan.TicksPerSecond);
+            }
+        }
+    }
+
+    /// <summary>Lets go of what is final and archived, unless history is held for late trades.</summary>
+    private void Forget()
+    {
+        if (_historyUsed != long.MinValue && _clock - _historyUsed > _window)
+        {
+            _historyUsed = long.MinValue;
+        }
+
+        var keepFrom = (_clock - _window) / TimeSpan.TicksPerSecond - 1;
+        foreach (var level in _levels)
+        {
+            while (level.Finals > 0 && !level.Closed[0].IsUnarchived && !level.Closed[0].IsChanged
+                && (_historyUsed == long.MinValue || level.Closed[0].Sums.Open + level.Length <= keepFrom))
+            {
+                ref var oldest = ref level.Closed[0];
+                level.BaseClose = oldest.Sums.LastPrice;
+                level.BaseRevision = oldest.Revision;
+                level.CoveredFrom = oldest.Sums.Open + level.Length;
+                level.Closed.RemoveFirst();
+                level.Finals--;
+            }
+        }
+    }
+
+    /// <summary>A bucket that newer trades have left behind.</summary>
+    private struct Closed
+    {
+        public Bucket Sums;
+        public int Revision;
+        public bool IsFinal;
+
+        /// <summary>Changed since <see cref="TakeChanges"/>.</summary>
+        public bool IsChanged;
+
+        /// <summary>Final, and not in the archive as it is now.</summary>
+        public bool IsUnarchived;
+
+        /// <summary>Given out by <see cref="TakeUnarchived"/> and unchanged since.</summary>
+        public bool IsTaken;
+    }
+
+    /// <summary>One interval.</summary>
+    private sealed class Level(KlineInterval interval)
+    {
+        public readonly KlineInterval Interval = interval;
+        public readonly long Length = interval.Seconds();
+        public readonly Ring<Closed> Closed = new();
+        public readonly List<Kline> Flats = [];
+
+        /// <summary>The newest bucket, without what still stands in the current bucket of a shorter interval.</summary>
+        public Bucket Current = Bucket.Empty(Bucket.None);
+
+        /// <summary>How many of <see cref="Closed"/> are final: they are the oldest ones.</summary>
+        public int Finals;
+
+        /// <summary>How many of <see cref="Closed"/> are changed.</summary>
+        public int Changed;
+
+        /// <summary>Close and revision of the newest kline before <see cref="Closed"/>; null where there is none.</summary>
+        public decimal? BaseClose;
+
+        public int BaseRevision;
+
+        /// <summary>Buckets that begin before this are in the archive only.</summary>
+        public long CoveredFrom = long.MinValue;
+
+        /// <summary>Flat policy: the first bucket that is not known as final yet.</summary>
+        public long FlatFrom = long.MinValue;
+
+        /// <summary>Flat policy: the newest bucket announced as begun and empty.</summary>
+        public long FlatBegun = long.MinValue / 2;
+
+        /// <summary>Open time of the newest bucket with trades.</summary>
+        public long Newest => Current.Exists ? Current.Open : Closed.Count > 0 ? Closed[Closed.Count - 1].Sums.Open : CoveredFrom == long.MinValue ? long.MinValue : CoveredFrom - 1;
+
+        public bool Find(long open)
+        {
+            for (var at = Closed.Count - 1; at >= 0 && Closed[at].Sums.Open >= open; at--)
+            {
+                if (Closed[at].Sums.Open == open)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+}
