@@ -1,3 +1,5 @@
+using Orleans.Concurrency;
+
 namespace KlineOrleans.Contracts;
 
 /// <summary>Owns the klines of one mint, in every interval. The key is the symbol.</summary>
@@ -13,9 +15,9 @@ public interface IKlineGrain : IGrainWithStringKey
     [Alias("Ingest")]
     Task<IngestResult> Ingest(TradeBatch batch);
 
-    /// <summary>Moves the clock, then makes everything applied so far durable. Returns when it is.</summary>
+    /// <summary>Moves the clock, then makes everything applied so far durable. Returns when it is. Trades go on being applied meanwhile.</summary>
     /// <param name="clock">The source's clock: final is what it makes final. Moving it back has no effect.</param>
-    [Alias("Save")]
+    [AlwaysInterleave, Alias("Save")]
     Task Save(SourceClock clock);
 
     /// <summary>The klines that the archive may not have, at one position of the update stream.</summary>

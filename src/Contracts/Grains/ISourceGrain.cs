@@ -1,3 +1,5 @@
+using Orleans.Concurrency;
+
 namespace KlineOrleans.Contracts;
 
 /// <summary>Owns one source: its only reader in the cluster, its checkpoint and its clock. The key is the source's name.</summary>
@@ -14,10 +16,10 @@ public interface ISourceGrain : IGrainWithStringKey
     Task Stop();
 
     /// <summary>The clock that makes klines of this source final.</summary>
-    [Alias("GetClock")]
+    [AlwaysInterleave, Alias("GetClock")]
     Task<SourceClock> GetClock();
 
     /// <summary>What the source is doing.</summary>
-    [Alias("GetStatus")]
+    [AlwaysInterleave, Alias("GetStatus")]
     Task<SourceStatus> GetStatus();
 }

@@ -80,12 +80,16 @@ public sealed class KlineBuilder
     /// <summary>Final klines that <see cref="TakeUnarchived"/> would give.</summary>
     public int Unarchived { get; private set; }
 
+    /// <summary>Archived klines let go so far. If it grew while history was read, what was read may lack them: read again.</summary>
+    public long Forgotten { get; private set; }
+
     /// <summary>
     /// Whether applying the trade needs klines that are in the archive only. Then read them (<see cref="HistoryFrom"/>) and give them to
-    /// <see cref="AddHistory"/> first.
+    /// <see cref="AddHistory"/> first. Moves the clock to the trade's received time.
     /// </summary>
     public bool NeedsHistory(in Trade trade)
     {
+        Advance(Ticks(trade.ReceivedTime));
         var seconds = Seconds(trade.EventTime);
         var first = _levels[0];
         if (seconds >= first.Current.Open && first.Current.Exists)
@@ -118,8 +122,8 @@ public sealed class KlineBuilder
 
     /// <summary>Takes klines back from the archive.</summary>
     /// <param name="klines">All archived klines, of every interval, that end after <paramref name="from"/>.</param>
-    /// <param name="before">For each interval (index: its place in <see cref="KlineRules.Intervals"/>) the close of the newest kline before those; null where there is none.</param>
-    public void AddHistory(IReadOnlyList<Kline> klines, DateTimeOffset from, ReadOnlySpan<decimal?> before)
+    /// <param name="before">For each interval (index: its place in <see cref="KlineRules.Intervals"/>) the newest kline before those; null where there is none.</param>
+    public void AddHistory(IReadOnlyList<Kline> klines, DateTimeOffset from, ReadOnlySpan<Kline?> before)
     {
         _historyUsed = _clock;
         for (var i = 0; i < _levels.Length; i++)
@@ -147,7 +151,8 @@ public sealed class KlineBuilder
                 level.Finals++;
             }
 
-            level.BaseClose = before[i];
+            level.BaseClose = before[i]?.Close.Value;
+            level.BaseRevision = before[i]?.Revision ?? 0;
             level.CoveredFrom = covered;
         }
     }
@@ -184,7 +189,7 @@ public sealed class KlineBuilder
             }
 
             var open = level.Interval.OpenSeconds(seconds);
-            if (open > level.Newest)
+            if (open > level.Newest && DueOf(level, open) > _clock)
             {
                 if (current.Exists)
                 {
@@ -824,6 +829,7 @@ public sealed class KlineBuilder
                 level.CoveredFrom = oldest.Sums.Open + level.Length;
                 level.Closed.RemoveFirst();
                 level.Finals--;
+                Forgotten++;
             }
         }
     }

@@ -1,0 +1,108 @@
+using KlineOrleans.Contracts;
+using Microsoft.Extensions.Logging;
+using Orleans.Runtime;
+using Orleans.Storage;
+
+namespace KlineOrleans.Grains;
+
+/// <summary>One source: owns its checkpoint and the pump that reads it. Reading runs beside the grain's turns, so that they stay short.</summary>
+public sealed partial class SourceGrain(
+    [PersistentState("source")] IPersistentState<SourceGrainState> state,
+    ITradeSourceFactory sources,
+    IKlineArchive archive,
+    TimeProvider time,
+    ILoggerFactory loggers) : Grain, ISourceGrain
+{
+    private readonly ILogger _logger = loggers.CreateLogger<SourceGrain>();
+    private SourcePump? _pump;
+
+    /// <inheritdoc/>
+    public Task Start()
+    {
+        if (_pump is not null)
+        {
+            return Task.CompletedTask;
+        }
+
+        var name = this.GetPrimaryKeyString();
+        var description = sources.Sources.FirstOrDefault(s => s.Name == name)
+            ?? throw new ArgumentException($"No source is named '{name}'. Configured: {string.Join(", ", sources.Sources.Select(s => s.Name))}.");
+        var turns = TaskScheduler.Current;
+        _pump = new SourcePump(
+            description,
+            () => sources.Create(name),
+            GrainFactory,
+            archive,
+            time,
+            checkpoint => Task.Factory.StartNew(() => SaveCheckpoint(checkpoint), CancellationToken.None, TaskCreationOptions.DenyChildAttach, turns).Unwrap(),
+            loggers.CreateLogger<SourcePump>());
+        LogStarted(name, state.State.Checkpoint ?? "the beginning");
+        _pump.Start(state.State.Checkpoint);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public async Task Stop()
+    {
+        if (_pump is { } pump)
+        {
+            await pump.Stop();
+            _pump = null;
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task<SourceClock> GetClock() => Task.FromResult(_pump?.Clock ?? new SourceClock(DateTimeOffset.MinValue, IsLive: false));
+
+    /// <inheritdoc/>
+    public Task<SourceStatus> GetStatus()
+    {
+        var name = this.GetPrimaryKeyString();
+        var status = _pump?.GetStatus() ?? new SourceStatus
+        {
+            Name = name,
+            Kind = sources.Sources.FirstOrDefault(s => s.Name == name)?.Kind ?? "",
+            State = SourceState.Starting,
+        };
+        return Task.FromResult(status with { Checkpoint = state.State.Checkpoint });
+    }
+
+    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await Stop();
+        }
+        catch (Exception error)
+        {
+            // The checkpoint stays where it was, and what it does not cover is read again.
+            LogStopFailed(this.GetPrimaryKeyString(), error.Message, error);
+        }
+    }
+
+    private async Task SaveCheckpoint(string checkpoint)
+    {
+        if (state.State.Checkpoint == checkpoint)
+        {
+            return;
+        }
+
+        state.State = new SourceGrainState { Checkpoint = checkpoint };
+        try
+        {
+            await state.WriteStateAsync();
+        }
+        catch (InconsistentStateException)
+        {
+            // Another activation reads this source now. This one must not.
+            DeactivateOnIdle();
+            throw;
+        }
+    }
+
+    [LoggerMessage(1101, LogLevel.Information, "Source {Name} starts from {Checkpoint}")]
+    private partial void LogStarted(string name, string checkpoint);
+
+    [LoggerMessage(1102, LogLevel.Error, "Source {Name} did not save everything when it stopped; a restart reads it again: {Reason}")]
+    private partial void LogStopFailed(string name, string reason, Exception error);
+}

@@ -1,0 +1,10 @@
+namespace KlineOrleans.Grains;
+
+/// <summary>Where a source goes on after a restart.</summary>
+[GenerateSerializer, Alias("KlineOrleans.SourceGrainState")]
+public sealed class SourceGrainState
+{
+    /// <summary>As the source wrote it; null before the first one. Every trade before it is saved.</summary>
+    [Id(0)]
+    public string? Checkpoint { get; set; }
+}

@@ -1,0 +1,67 @@
+using KlineOrleans.Contracts;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace KlineOrleans.Grains;
+
+/// <summary>Keeps every configured source read by its grain: asks each to start, again and again, so that one lost with its process starts elsewhere.</summary>
+/// <param name="stopsSources">This process is the only one: its end is the sources' end, and they stop and save first.</param>
+internal sealed partial class SourceKeeper(IGrainFactory grains, ITradeSourceFactory sources, TimeProvider time, ILogger<SourceKeeper> logger, bool stopsSources)
+    : BackgroundService
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
+
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await base.StopAsync(cancellationToken);
+        if (!stopsSources)
+        {
+            return;
+        }
+
+        await Task.WhenAll(sources.Sources.Select(async source =>
+        {
+            try
+            {
+                await grains.GetGrain<ISourceGrain>(source.Name).Stop().WaitAsync(cancellationToken);
+            }
+            catch (Exception error)
+            {
+                LogStopFailed(source.Name, error.Message, error);
+            }
+        }));
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(Interval, time);
+        try
+        {
+            do
+            {
+                foreach (var source in sources.Sources)
+                {
+                    try
+                    {
+                        await grains.GetGrain<ISourceGrain>(source.Name).Start();
+                    }
+                    catch (Exception error) when (error is not OperationCanceledException)
+                    {
+                        LogStartFailed(source.Name, error.Message, error);
+                    }
+                }
+            }
+            while (await timer.WaitForNextTickAsync(stoppingToken));
+        }
+        catch (OperationCanceledException)
+        {
+            // The host stops.
+        }
+    }
+
+    [LoggerMessage(1121, LogLevel.Error, "Source {Name} could not be started and is asked again: {Reason}")]
+    private partial void LogStartFailed(string name, string reason, Exception error);
+
+    [LoggerMessage(1122, LogLevel.Error, "Source {Name} did not stop cleanly; a restart reads again what was not saved: {Reason}")]
+    private partial void LogStopFailed(string name, string reason, Exception error);
+}
