@@ -18,7 +18,9 @@ internal sealed class SqliteStatement(SqliteConnection connection, sqlite3_stmt 
     public void BindNull(int index) => Check(raw.sqlite3_bind_null(handle, index));
 
     /// <summary>Binds UTF-8 text.</summary>
-    public void BindText(int index, ReadOnlySpan<byte> utf8) => Check(raw.sqlite3_bind_text(handle, index, utf8));
+    public void BindText(int index, ReadOnlySpan<byte> utf8) =>
+        // An empty span has no address, which SQLite takes for NULL.
+        Check(utf8.IsEmpty ? raw.sqlite3_bind_text(handle, index, "") : raw.sqlite3_bind_text(handle, index, utf8));
 
     /// <exception cref="EncoderFallbackException">The text holds half a surrogate pair.</exception>
     public void BindText(int index, string? text)
@@ -41,7 +43,7 @@ internal sealed class SqliteStatement(SqliteConnection connection, sqlite3_stmt 
     }
 
     public void BindBlob(int index, ReadOnlySpan<byte> blob) =>
-        // An empty span has no address, which SQLite takes for NULL.
+        // As with text.
         Check(blob.IsEmpty ? raw.sqlite3_bind_zeroblob(handle, index, 0) : raw.sqlite3_bind_blob(handle, index, blob));
 
     /// <summary>Runs to the next row; false: there is none and the statement is done.</summary>
