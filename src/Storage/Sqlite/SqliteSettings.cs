@@ -1,0 +1,26 @@
+namespace KlineOrleans.Storage.Sqlite;
+
+/// <summary>What tests and benchmarks vary; the defaults are the product.</summary>
+internal sealed record SqliteSettings
+{
+    /// <summary>
+    /// FULL: the log is on the disk before a write returns, so that a power failure loses nothing that was confirmed. NORMAL survives kill -9 just as well and
+    /// never corrupts either, but after a power failure the newest commits may be gone. See the figures in ArchiveBenchmarks: with group commit FULL costs little.
+    /// </summary>
+    public string Synchronous { get; init; } = "FULL";
+
+    /// <summary>Pages of the log after which they move into the main file: 8,192 pages are 32 MiB. Hot pages are rewritten in the log many times and moved once.</summary>
+    public int CheckpointPages { get; init; } = 8_192;
+
+    /// <summary>Writes that may wait; a caller beyond it waits to be queued.</summary>
+    public int QueueCapacity { get; init; } = 4_096;
+
+    /// <summary>Rows in one commit, unless a single write has more: bounds how long the first caller of a batch waits.</summary>
+    public int BatchRows { get; init; } = 16_384;
+
+    /// <summary>Connections that read at the same time.</summary>
+    public int Readers { get; init; } = Math.Clamp(Environment.ProcessorCount, 2, 8);
+
+    /// <summary>How long to wait for another program that holds a lock. Nobody else writes, but a tool may look into the file.</summary>
+    public TimeSpan BusyTimeout { get; init; } = TimeSpan.FromSeconds(1);
+}

@@ -1,0 +1,487 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
+using System.Threading.Channels;
+using KlineOrleans.Contracts;
+using Microsoft.Extensions.Logging;
+using SQLitePCL;
+
+namespace KlineOrleans.Storage.Sqlite;
+
+/// <summary>One SQLite file: its lock, its one writer, its readers. Thread safe.</summary>
+/// <remarks>
+/// Write-ahead log. All writes of the process wait in one queue; a thread takes everything that waits, runs it in one transaction and then tells the callers, so
+/// that a thousand callers share one flush of the disk. Readers have connections of their own, see the last commit and never wait for the writer.
+/// Opens on first use or by <see cref="Open"/>, once; after <see cref="Close"/> it stays closed.
+/// </remarks>
+public sealed class SqliteStore : IStorageStatus, IAsyncDisposable
+{
+    private readonly SqliteSettings _settings;
+    private readonly TimeProvider _time;
+    private readonly ILogger _log;
+    private readonly SemaphoreSlim _gate = new(1, 1);
+    private readonly SemaphoreSlim _freeReaders;
+    private readonly ConcurrentStack<SqliteConnection> _readers = new();
+    private readonly Channel<WriteOperation> _queue;
+    private readonly TaskCompletionSource _writerEnded = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Lock _errorLock = new();
+
+    private FileStream? _lock;
+    private SqliteConnection? _writer;
+    private volatile bool _isOpen;
+    private volatile bool _isClosed;
+    private volatile bool _canWrite = true;
+    private string? _lastError;
+    private DateTimeOffset? _lastErrorTime;
+    private long _rows;
+    private long _commits;
+    private long _failed;
+
+    /// <param name="path">The file; its folder is made where it is absent. Beside it lie <c>-wal</c>, <c>-shm</c> and <c>.lock</c>.</param>
+    public SqliteStore(string path, TimeProvider time, ILogger<SqliteStore> log)
+        : this(path, time, log, new SqliteSettings())
+    {
+    }
+
+    internal SqliteStore(string path, TimeProvider time, ILogger<SqliteStore> log, SqliteSettings settings)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        Path = System.IO.Path.GetFullPath(path);
+        _time = time;
+        _log = log;
+        _settings = settings;
+        _freeReaders = new SemaphoreSlim(settings.Readers, settings.Readers);
+        _queue = Channel.CreateBounded<WriteOperation>(new BoundedChannelOptions(settings.QueueCapacity) { SingleReader = true });
+    }
+
+    /// <summary>The file's full path.</summary>
+    public string Path { get; }
+
+    /// <inheritdoc/>
+    public StorageStatus Current
+    {
+        get
+        {
+            lock (_errorLock)
+            {
+                return new StorageStatus(
+                    _isOpen && _canWrite,
+                    _lastError,
+                    _lastErrorTime,
+                    _queue.Reader.Count,
+                    SizeOf(Path) + SizeOf(Path + "-wal"),
+                    Interlocked.Read(ref _rows),
+                    Interlocked.Read(ref _commits),
+                    Interlocked.Read(ref _failed));
+            }
+        }
+    }
+
+    /// <summary>Opens the file, makes or migrates its tables and starts the writer. Does nothing when open.</summary>
+    /// <exception cref="StorageOpenException">It is in use, newer, foreign, damaged or not accessible; calling again tries again.</exception>
+    /// <exception cref="ObjectDisposedException">It was closed.</exception>
+    public async Task Open(CancellationToken cancellationToken = default)
+    {
+        if (_isOpen)
+            return;
+        await _gate.WaitAsync(cancellationToken);
+        try
+        {
+            ObjectDisposedException.ThrowIf(_isClosed, this);
+            if (_isOpen)
+                return;
+            await Task.Run(OpenFile, cancellationToken);
+            _isOpen = true;
+            _log.LogInformation("Store {Path} is open, {Bytes} bytes", Path, SizeOf(Path));
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    /// <summary>Writes what waits, refuses what comes after, moves the log into the main file and lets go of it. Idempotent.</summary>
+    public async Task Close()
+    {
+        await _gate.WaitAsync();
+        try
+        {
+            if (_isClosed)
+                return;
+            _isClosed = true;
+            _queue.Writer.TryComplete();
+            if (!_isOpen)
+                return;
+            await _writerEnded.Task;
+            for (var i = 0; i < _settings.Readers; i++)
+                await _freeReaders.WaitAsync();
+            _isOpen = false;
+            CloseFile();
+            _freeReaders.Release(_settings.Readers);
+            _log.LogInformation("Store {Path} is closed", Path);
+        }
+        finally
+        {
+            _gate.Release();
+        }
+    }
+
+    /// <summary>Copies the whole store, as of one moment, into a new file that is a store itself. Writes and reads go on meanwhile.</summary>
+    /// <exception cref="IOException"><paramref name="target"/> exists, or cannot be written.</exception>
+    /// <exception cref="ArchiveUnavailableException">The store cannot be read now. Nothing is left at <paramref name="target"/>.</exception>
+    public async Task Backup(string target, CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(target);
+        var full = System.IO.Path.GetFullPath(target);
+        if (File.Exists(full))
+            throw new IOException($"'{full}' exists. A backup does not overwrite.");
+        var partial = full + ".partial";
+        await Read(
+            (_, _) =>
+            {
+                Directory.CreateDirectory(System.IO.Path.GetDirectoryName(full)!);
+                File.Delete(partial);
+                try
+                {
+                    // A connection of its own: the statement runs long. Its read transaction keeps the log from shrinking meanwhile.
+                    using (var connection = SqliteConnection.OpenToRead(Path))
+                    {
+                        var copy = connection.Statement("VACUUM INTO ?1");
+                        copy.BindText(1, partial);
+                        copy.Run();
+                    }
+
+                    // SQLite does not flush what VACUUM INTO writes.
+                    using (var file = new FileStream(partial, FileMode.Open, FileAccess.ReadWrite))
+                        file.Flush(flushToDisk: true);
+                    File.Move(partial, full);
+                }
+                catch
+                {
+                    File.Delete(partial);
+                    throw;
+                }
+
+                return true;
+            },
+            cancellationToken);
+    }
+
+    public async ValueTask DisposeAsync() => await Close();
+
+    /// <summary>Queues a write and answers when it is committed. Cancelled only while it waits.</summary>
+    /// <param name="run">Runs on the writer's thread inside a transaction that it shares with others; may run again after a rollback.</param>
+    /// <param name="rows">About how many rows it writes.</param>
+    /// <exception cref="ArchiveUnavailableException">Nothing was written.</exception>
+    internal async Task<T> Write<T>(Func<SqliteWriteSession, T> run, int rows, CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        await EnsureOpen(cancellationToken);
+        var operation = new WriteOperation<T>(run, rows, cancellationToken);
+        if (!_queue.Writer.TryWrite(operation))
+        {
+            try
+            {
+                await _queue.Writer.WriteAsync(operation, cancellationToken);
+            }
+            catch (ChannelClosedException)
+            {
+                throw Closed();
+            }
+        }
+
+        return await operation.Done;
+    }
+
+    /// <summary>Runs a query on a connection of its own, on a pool thread.</summary>
+    /// <exception cref="ArchiveUnavailableException">The store cannot be read now.</exception>
+    internal async Task<T> Read<T>(Func<SqliteConnection, CancellationToken, T> query, CancellationToken cancellationToken)
+    {
+        await EnsureOpen(cancellationToken);
+        await _freeReaders.WaitAsync(cancellationToken);
+        try
+        {
+            if (!_isOpen)
+                throw Closed();
+            return await Task.Run(() => ReadNow(query, cancellationToken), cancellationToken);
+        }
+        finally
+        {
+            _freeReaders.Release();
+        }
+    }
+
+    private static long SizeOf(string path)
+    {
+        var file = new FileInfo(path);
+        return file.Exists ? file.Length : 0;
+    }
+
+    private T ReadNow<T>(Func<SqliteConnection, CancellationToken, T> query, CancellationToken cancellationToken)
+    {
+        SqliteConnection? connection = null;
+        try
+        {
+            if (!_readers.TryPop(out connection))
+            {
+                connection = SqliteConnection.OpenToRead(Path);
+                connection.BusyTimeout(_settings.BusyTimeout);
+            }
+
+            var result = query(connection, cancellationToken);
+            _readers.Push(connection);
+            connection = null;
+            return result;
+        }
+        catch (SqliteException exception) when (exception.IsTransient)
+        {
+            Note(exception);
+            throw new ArchiveUnavailableException($"The store '{Path}' cannot be read now: {exception.Message}", exception);
+        }
+        finally
+        {
+            // Not given back: something failed on it.
+            connection?.Dispose();
+        }
+    }
+
+    private async ValueTask EnsureOpen(CancellationToken cancellationToken)
+    {
+        if (_isClosed)
+            throw Closed();
+        if (_isOpen)
+            return;
+        try
+        {
+            await Open(cancellationToken);
+        }
+        catch (ObjectDisposedException)
+        {
+            throw Closed();
+        }
+        catch (StorageOpenException exception)
+        {
+            throw new ArchiveUnavailableException(exception.Message, exception);
+        }
+    }
+
+    private ArchiveUnavailableException Closed() => new($"The store '{Path}' is closed.");
+
+    private void OpenFile()
+    {
+        try
+        {
+            Directory.CreateDirectory(System.IO.Path.GetDirectoryName(Path)!);
+            _lock = LockFile();
+            _writer = OpenWriter();
+            new Thread(WriteLoop) { IsBackground = true, Name = "kline store writer" }.Start();
+        }
+        catch (Exception exception)
+        {
+            _writer?.Dispose();
+            _writer = null;
+            _lock?.Dispose();
+            _lock = null;
+            Note(exception);
+            switch (exception)
+            {
+                case SqliteException { Code: raw.SQLITE_NOTADB }:
+                    throw new StorageOpenException($"'{Path}' is not a SQLite file. Set {StorageOptions.PathKey} to another path, or move the file away.", exception);
+                case SqliteException { Code: raw.SQLITE_CORRUPT }:
+                    throw new StorageOpenException($"'{Path}' is damaged: {exception.Message}. Restore a backup, or move the file away to begin anew.", exception);
+                case SqliteException or IOException or UnauthorizedAccessException:
+                    throw new StorageOpenException($"'{Path}' cannot be opened: {exception.Message}", exception);
+                default:
+                    throw;
+            }
+        }
+    }
+
+    // The operating system holds it for the process and lets go when the process ends, however it ends: it is never stale. The file itself stays.
+    private FileStream LockFile()
+    {
+        var path = Path + ".lock";
+        try
+        {
+            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException exception) when (File.Exists(path))
+        {
+            throw new StorageOpenException(
+                $"'{Path}' is in use: another process holds '{path}'. Stop it, or set {StorageOptions.PathKey} to another path.",
+                exception);
+        }
+    }
+
+    [SuppressMessage("Reliability", "CA2000", Justification = "The connection is the result.")]
+    private SqliteConnection OpenWriter()
+    {
+        var connection = SqliteConnection.OpenToWrite(Path);
+        try
+        {
+            connection.BusyTimeout(_settings.BusyTimeout);
+            if (connection.IsReadOnly)
+                throw new StorageOpenException($"'{Path}' may not be written by this user. Change its permissions, or set {StorageOptions.PathKey} to another path.");
+            SqliteSchema.Migrate(connection, Path);
+            // Cache: the pages that klines of thousands of symbols are appended to. Size limit: the log's file shrinks again after a burst.
+            connection.Execute(
+                $"""
+                PRAGMA journal_mode = WAL;
+                PRAGMA synchronous = {_settings.Synchronous};
+                PRAGMA wal_autocheckpoint = {_settings.CheckpointPages};
+                PRAGMA journal_size_limit = 67108864;
+                PRAGMA cache_size = -65536;
+                """);
+            // Reads a page of each table, so that a file cut off or overwritten is found now rather than at the first write.
+            connection.Number("SELECT (SELECT count(*) FROM (SELECT 1 FROM kline LIMIT 1)) + (SELECT count(*) FROM (SELECT 1 FROM symbol LIMIT 1)) + (SELECT count(*) FROM (SELECT 1 FROM grain_state LIMIT 1))");
+            return connection;
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+    }
+
+    private void CloseFile()
+    {
+        while (_readers.TryPop(out var reader))
+            reader.Dispose();
+        try
+        {
+            _writer?.Execute("PRAGMA wal_checkpoint(TRUNCATE)");
+        }
+        catch (SqliteException exception)
+        {
+            // Harmless: the log is read again at the next start.
+            _log.LogWarning(exception, "Store {Path}: the log could not be moved into the main file at close", Path);
+        }
+
+        _writer?.Dispose();
+        _lock?.Dispose();
+    }
+
+    private void WriteLoop()
+    {
+        var session = new SqliteWriteSession(_writer!);
+        var batch = new List<WriteOperation>();
+        while (_queue.Reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult())
+        {
+            batch.Clear();
+            var rows = 0;
+            while (rows < _settings.BatchRows && _queue.Reader.TryRead(out var operation))
+            {
+                if (!operation.TryCancel())
+                {
+                    batch.Add(operation);
+                    rows += operation.Rows;
+                }
+            }
+
+            if (batch.Count > 0)
+                CommitAll(ref session, batch);
+        }
+
+        _writerEnded.SetResult();
+    }
+
+    private void CommitAll(ref SqliteWriteSession session, List<WriteOperation> batch)
+    {
+        var failure = TryCommit(ref session, batch, 0, batch.Count);
+        if (failure is null)
+            return;
+
+        // One of them failed, and all were taken back. Once more, each alone, so that it fails alone; unless the store itself is away.
+        for (var i = 0; i < batch.Count; i++)
+        {
+            if (failure is not SqliteException { IsAboutStore: true })
+                failure = batch.Count == 1 ? failure : TryCommit(ref session, batch, i, 1);
+            if (failure is not null)
+                Fail(batch[i], failure);
+        }
+    }
+
+    private Exception? TryCommit(ref SqliteWriteSession session, List<WriteOperation> batch, int first, int count)
+    {
+        try
+        {
+            session.Begin();
+            var rows = 0;
+            for (var i = first; i < first + count; i++)
+            {
+                batch[i].Run(session);
+                rows += batch[i].Rows;
+            }
+
+            session.Commit();
+            Interlocked.Add(ref _rows, rows);
+            Interlocked.Increment(ref _commits);
+            if (!_canWrite)
+            {
+                _canWrite = true;
+                _log.LogInformation("Store {Path} can be written again", Path);
+            }
+        }
+        catch (Exception exception)
+        {
+            TakeBack(ref session);
+            return exception;
+        }
+
+        for (var i = first; i < first + count; i++)
+            batch[i].Complete();
+        return null;
+    }
+
+    private void TakeBack(ref SqliteWriteSession session)
+    {
+        try
+        {
+            session.Rollback();
+        }
+        catch (SqliteException exception)
+        {
+            // A connection that cannot even roll back is of no more use. Without commit its changes are gone with it.
+            _log.LogError(exception, "Store {Path}: rollback failed, the file is opened again", Path);
+            try
+            {
+                var connection = OpenWriter();
+                session.Connection.Dispose();
+                _writer = connection;
+                session = new SqliteWriteSession(connection);
+            }
+            catch (Exception again) when (again is SqliteException or StorageOpenException)
+            {
+                _log.LogError(again, "Store {Path} could not be opened again", Path);
+            }
+        }
+    }
+
+    private void Fail(WriteOperation operation, Exception exception)
+    {
+        if (exception is SqliteException { IsTransient: true })
+        {
+            Interlocked.Increment(ref _failed);
+            if (_canWrite)
+            {
+                _canWrite = false;
+                _log.LogError(exception, "Store {Path} cannot be written", Path);
+            }
+
+            Note(exception);
+            operation.Fail(new ArchiveUnavailableException($"The store '{Path}' cannot write now: {exception.Message}", exception));
+        }
+        else
+        {
+            operation.Fail(exception);
+        }
+    }
+
+    private void Note(Exception exception)
+    {
+        lock (_errorLock)
+        {
+            _lastError = exception.Message;
+            _lastErrorTime = _time.GetUtcNow();
+        }
+    }
+}
