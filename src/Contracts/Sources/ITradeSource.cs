@@ -34,7 +34,11 @@ public interface ITradeSource
 /// <param name="Trades">In the source's order, of any number of mints.</param>
 /// <param name="Checkpoint">Reading from here gives what follows these trades, and may give some of them again.</param>
 /// <param name="Clock">The source's clock after these trades.</param>
-public sealed record SourceChunk(ImmutableArray<Trade> Trades, string Checkpoint, SourceClock Clock);
+public sealed record SourceChunk(ImmutableArray<Trade> Trades, string Checkpoint, SourceClock Clock)
+{
+    /// <summary>Symbols whose names this chunk tells, as a token's creation does; empty if none. Its other symbols go by their own names.</summary>
+    public ImmutableArray<SymbolInfo> Symbols { get; init; } = [];
+}
 
 /// <summary>A source cannot be read, for a reason that an operator can act on.</summary>
 public sealed class SourceException : Exception
