@@ -1,0 +1,62 @@
+using KlineOrleans.Contracts;
+
+namespace KlineOrleans.Ingest.Solana;
+
+/// <summary>Log frames become trades: the one way from a frame to a trade, for a recording, the simulation and the live chain. One user at a time.</summary>
+/// <param name="source">The source's name, for the symbols it tells of.</param>
+internal sealed class SolanaTrades(string source, ProgramCatalog programs, EventTimes times, SkipCounts skipped)
+{
+    private readonly LogDecoder _decoder = new(programs, skipped);
+
+    /// <summary>The newest frame's events, trades or not.</summary>
+    public IReadOnlyList<DecodedEvent> Events => _decoder.Events;
+
+    /// <summary>Decodes a frame and adds its trades, in the order of its log. Their ReceivedTime is their event time: the caller's to change.</summary>
+    /// <param name="sequence">The frame's place among those of its slot (<see cref="TradeOrder.Sequence"/>).</param>
+    /// <param name="blockTimes">Told of the block time that the frame itself says, before its events are timed.</param>
+    public LogFrameKind Read(ReadOnlySpan<byte> frame, long sequence, List<Trade> trades, List<SymbolInfo> symbols, RecordedBlockTimes? blockTimes = null)
+    {
+        var kind = _decoder.Decode(frame);
+        if (kind is not (LogFrameKind.Logs or LogFrameKind.BlockTime))
+        {
+            return kind;
+        }
+
+        if (_decoder.BlockTime is { } seconds && blockTimes is not null)
+        {
+            blockTimes.Add(_decoder.Slot, seconds);
+            times.Learn(_decoder.Slot, seconds);
+        }
+
+        var slot = _decoder.Slot;
+        foreach (var e in _decoder.Events)
+        {
+            var payload = e.Payload.Span;
+            var map = e.Map;
+            if (e.Terms is { } terms)
+            {
+                var time = times.Resolve(slot, map.Seconds(payload), out var isEstimated);
+                trades.Add(new Trade
+                {
+                    Symbol = _decoder.Text(map.Symbol(payload)),
+                    Order = new TradeOrder(new TradeId(slot, _decoder.Signature, e.Index), sequence),
+                    EventTime = time,
+                    ReceivedTime = time,
+                    Price = terms.Price,
+                    BaseAmount = terms.BaseAmount,
+                    QuoteAmount = terms.QuoteAmount,
+                    TakerSide = terms.TakerSide,
+                    IsEventTimeEstimated = isEstimated,
+                });
+            }
+            else if (map.IsCreation && map.Layout.TryGet(payload, map.MintField, out var mint))
+            {
+                var symbol = _decoder.Text(new PublicKey(mint));
+                var name = map.Layout.GetText(payload, "name");
+                symbols.Add(new SymbolInfo(symbol, string.IsNullOrWhiteSpace(name) ? symbol : name.Trim(), source, times.Resolve(slot, map.Seconds(payload), out _)));
+            }
+        }
+
+        return kind;
+    }
+}
