@@ -109,25 +109,21 @@ public sealed partial class KlineGrain(
         int applied = 0, duplicates = 0, late = 0;
         for (var i = 0; i < trades.Length; i++)
         {
-            ref readonly var trade = ref trades.ItemRef(i);
-            if (builder.NeedsHistory(trade))
+            if (builder.NeedsHistory(trades.ItemRef(i)))
             {
-                await AddHistory(builder, trade);
+                await AddHistory(builder, trades[i]);
             }
 
-            switch (builder.Apply(trade))
+            switch (Apply(builder, trades.ItemRef(i)))
             {
                 case ApplyResult.Applied:
                     applied++;
-                    _newestEventTime = trade.EventTime;
-                    _newestReceivedTime = trade.ReceivedTime;
                     break;
                 case ApplyResult.Duplicate:
                     duplicates++;
                     break;
                 default:
                     late++;
-                    LogLate(trade);
                     break;
             }
         }
@@ -181,6 +177,22 @@ public sealed partial class KlineGrain(
             Klines = klines.DrainToImmutable(),
             CoveredFrom = _builder?.CoveredFrom ?? [.. Enumerable.Repeat(DateTimeOffset.MinValue, KlineIntervals.Count)],
         };
+    }
+
+    private ApplyResult Apply(KlineBuilder builder, in Trade trade)
+    {
+        var result = builder.Apply(trade);
+        if (result == ApplyResult.Applied)
+        {
+            _newestEventTime = trade.EventTime;
+            _newestReceivedTime = trade.ReceivedTime;
+        }
+        else if (result == ApplyResult.Late)
+        {
+            LogLate(trade);
+        }
+
+        return result;
     }
 
     private KlineBuilder Builder(string source)

@@ -6,6 +6,7 @@ using Orleans.Storage;
 namespace KlineOrleans.Grains;
 
 /// <summary>One source: owns its checkpoint and the pump that reads it. Reading runs beside the grain's turns, so that they stay short.</summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001", Justification = "The pump is stopped and disposed when the grain deactivates.")]
 public sealed partial class SourceGrain(
     [PersistentState("source")] IPersistentState<SourceGrainState> state,
     ITradeSourceFactory sources,
@@ -47,6 +48,7 @@ public sealed partial class SourceGrain(
         if (_pump is { } pump)
         {
             await pump.Stop();
+            pump.Dispose();
             _pump = null;
         }
     }

@@ -22,7 +22,7 @@ internal sealed partial class SourcePump(
     IKlineArchive archive,
     TimeProvider time,
     Func<string, Task> saveCheckpoint,
-    ILogger<SourcePump> logger)
+    ILogger<SourcePump> logger) : IDisposable
 {
     /// <summary>Trades read and not yet taken by their grains at which reading waits.</summary>
     internal const int MaxUndelivered = 65_536;
@@ -84,6 +84,14 @@ internal sealed partial class SourcePump(
         {
             _state = SourceState.Closed;
         }
+    }
+
+    /// <summary>Call after <see cref="Stop"/>.</summary>
+    public void Dispose()
+    {
+        _stop.Dispose();
+        _checkpointing.Dispose();
+        _registering.Dispose();
     }
 
     public SourceStatus GetStatus()

@@ -1,0 +1,18 @@
+namespace KlineOrleans.Silo.Setup;
+
+/// <summary>One line an event on the console, and no chatter of the framework.</summary>
+internal static class Logging
+{
+    public static void Configure(WebApplicationBuilder builder)
+    {
+        builder.Logging.AddSimpleConsole(console =>
+        {
+            console.SingleLine = true;
+            console.TimestampFormat = "HH:mm:ss ";
+            console.UseUtcTimestamp = true;
+        });
+        builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+        builder.Logging.AddFilter("System", LogLevel.Warning);
+        builder.Logging.AddFilter("Orleans", LogLevel.Warning);
+    }
+}
