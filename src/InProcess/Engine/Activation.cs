@@ -27,6 +27,7 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
 
     private readonly GrainClass _class;
     private readonly TurnContext _context;
+    private readonly Task? _turnTask;
     private readonly TaskCompletionSource _deactivated = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly List<GrainTimer> _timers = [];
     private readonly List<IDisposable> _subscriptions = [];
@@ -51,6 +52,7 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
         Key = key;
         _context = new TurnContext(this);
         _lastUse = grainClass.Engine.Now;
+        _turnTask = TurnTask.IsSupported ? TurnTask.Create(this) : null;
     }
 
     private enum Stage
@@ -231,9 +233,22 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
         SynchronizationContext.SetSynchronizationContext(_context);
         try
         {
-            // A task, so that TaskScheduler.Current is this one for all that runs below.
-            var drain = new Task(static activation => ((Activation)activation!).Drain(), this, CancellationToken.None, TaskCreationOptions.DenyChildAttach);
-            drain.RunSynchronously(this);
+            if (_turnTask is null)
+            {
+                var drain = new Task(static activation => ((Activation)activation!).Drain(), this, CancellationToken.None, TaskCreationOptions.DenyChildAttach);
+                drain.RunSynchronously(this);
+                return;
+            }
+
+            var before = TurnTask.Exchange(_turnTask);
+            try
+            {
+                Drain();
+            }
+            finally
+            {
+                _ = TurnTask.Exchange(before);
+            }
         }
         finally
         {
@@ -244,7 +259,14 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
 
     protected override IEnumerable<Task>? GetScheduledTasks() => null;
 
-    protected override void QueueTask(Task task) => Enqueue(new ActionItem(activation => activation.TryExecuteTask(task)));
+    protected override void QueueTask(Task task)
+    {
+        // Null inside the constructor only: there it is the task that stands for the turn and never runs.
+        if (_turnTask is not null || !TurnTask.IsSupported)
+        {
+            Enqueue(new ActionItem(activation => activation.TryExecuteTask(task)));
+        }
+    }
 
     protected override bool TryExecuteTaskInline(Task task, bool taskWasPreviouslyQueued) => t_current == this && !taskWasPreviouslyQueued && TryExecuteTask(task);
 
