@@ -5,6 +5,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using Orleans.Storage;
 
 namespace KlineOrleans.Storage;
 
@@ -36,6 +37,9 @@ public static class StorageServices
         services.AddSingleton<IStorageStatus>(provider => provider.GetRequiredService<SqliteStore>());
         services.AddSingleton<IKlineArchive, SqliteKlineArchive>();
         services.AddSingleton<SqliteStateStore>();
+        services.AddKeyedSingleton<IGrainStorage>(
+            GrainStorageName,
+            (provider, _) => new SqliteGrainStorage(provider.GetRequiredService<SqliteStateStore>(), provider.GetRequiredService<IStateSerializer>()));
         services.AddHostedService<StorageLifetime>();
         services.AddHealthChecks().AddCheck<StorageHealthCheck>(HealthCheckName, tags: ["ready"]);
         return services;

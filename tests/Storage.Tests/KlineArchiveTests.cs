@@ -213,6 +213,8 @@ public abstract class KlineArchiveTests : IAsyncLifetime
         await Assert.ThrowsAnyAsync<ArgumentException>(() => Archive.Read(Symbol, KlineInterval.None, new KlineRange(null, null, 1, true), Cancellation));
         await Assert.ThrowsAnyAsync<ArgumentException>(() => Archive.Read(Symbol, KlineInterval.M1, new KlineRange(null, null, 0, true), Cancellation));
         await Assert.ThrowsAnyAsync<ArgumentException>(() => Archive.Read(Symbol, KlineInterval.M1, new KlineRange(null, null, 100_001, true), Cancellation));
+        await Assert.ThrowsAnyAsync<ArgumentException>(() => Archive.PutSymbol(new SymbolInfo("", "a", "x", Start), Cancellation));
+        await Assert.ThrowsAnyAsync<ArgumentException>(() => Archive.PutSymbol(new SymbolInfo("a", null!, "x", Start), Cancellation));
         await Assert.ThrowsAnyAsync<ArgumentException>(() => Archive.ListSymbols("", null, 0, Cancellation));
         await Assert.ThrowsAnyAsync<ArgumentException>(() => Archive.ListSymbols("", null, 1_001, Cancellation));
     }

@@ -367,6 +367,18 @@ public sealed class SqliteStoreTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Backup_that_cannot_be_written_says_so_and_leaves_nothing()
+    {
+        var store = _file.Store();
+        await new SqliteKlineArchive(store).Write("a", Run(KlineInterval.S1, 10), Cancellation);
+        Directory.CreateDirectory(_file.PathOf("target.partial"));
+        var refused = await Record.ExceptionAsync(() => store.Backup(_file.PathOf("target"), Cancellation));
+        Assert.True(refused is IOException or UnauthorizedAccessException, $"{refused}");
+        Assert.False(File.Exists(_file.PathOf("target")));
+        Assert.Equal(10, (await Read(store, "a")).Count);
+    }
+
+    [Fact]
     public async Task Stored_kline_of_one_trade_takes_little_room()
     {
         await using (var store = _file.Store())

@@ -5,6 +5,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
+using Orleans.Storage;
 
 namespace KlineOrleans.Storage.Tests;
 
@@ -47,6 +48,7 @@ public sealed class StorageServicesTests : IAsyncDisposable
         {
             await host.StartAsync(Cancellation);
             await host.Services.GetRequiredService<IKlineArchive>().Write("a", SampleKlines.Run(KlineInterval.S1, 5), Cancellation);
+            Assert.IsType<SqliteGrainStorage>(host.Services.GetRequiredKeyedService<IGrainStorage>("Default"));
             var health = await host.Services.GetRequiredService<HealthCheckService>().CheckHealthAsync(Cancellation);
             Assert.Equal(HealthStatus.Healthy, health.Entries[StorageServices.HealthCheckName].Status);
             await host.StopAsync(Cancellation);

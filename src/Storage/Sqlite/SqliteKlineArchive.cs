@@ -108,6 +108,8 @@ public sealed class SqliteKlineArchive(SqliteStore store) : IKlineArchive
     {
         ArgumentNullException.ThrowIfNull(symbol);
         ArgumentException.ThrowIfNullOrEmpty(symbol.Symbol, nameof(symbol));
+        ArgumentNullException.ThrowIfNull(symbol.Name, nameof(symbol));
+        ArgumentNullException.ThrowIfNull(symbol.Source, nameof(symbol));
         return store.Write(
             session =>
             {

@@ -5,7 +5,8 @@ internal sealed record SqliteSettings
 {
     /// <summary>
     /// FULL: the log is on the disk before a write returns, so that a power failure loses nothing that was confirmed. NORMAL survives kill -9 just as well and
-    /// never corrupts either, but after a power failure the newest commits may be gone. See the figures in ArchiveBenchmarks: with group commit FULL costs little.
+    /// never corrupts either, but after a power failure the newest commits may be gone. A thousand symbols writing 20 klines each, two busy cores: FULL 181,000
+    /// klines/s, NORMAL 195,000, OFF (may corrupt) 234,000. With group commit the promise costs 7 %.
     /// </summary>
     public string Synchronous { get; init; } = "FULL";
 
@@ -15,8 +16,8 @@ internal sealed record SqliteSettings
     /// <summary>Writes that may wait; a caller beyond it waits to be queued.</summary>
     public int QueueCapacity { get; init; } = 4_096;
 
-    /// <summary>Rows in one commit, unless a single write has more: bounds how long the first caller of a batch waits.</summary>
-    public int BatchRows { get; init; } = 16_384;
+    /// <summary>Rows in one commit, unless a single write has more: bounds how long the first caller of a batch waits. Larger batches measured no faster.</summary>
+    public int BatchRows { get; init; } = 4_096;
 
     /// <summary>Connections that read at the same time.</summary>
     public int Readers { get; init; } = Math.Clamp(Environment.ProcessorCount, 2, 8);

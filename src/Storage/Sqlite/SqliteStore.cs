@@ -13,8 +13,13 @@ namespace KlineOrleans.Storage.Sqlite;
 /// that a thousand callers share one flush of the disk. Readers have connections of their own, see the last commit and never wait for the writer.
 /// Opens on first use or by <see cref="Open"/>, once; after <see cref="Close"/> it stays closed.
 /// </remarks>
-public sealed class SqliteStore : IStorageStatus, IAsyncDisposable
+public sealed class SqliteStore : IStorageStatus, IAsyncDisposable, IDisposable
 {
+    // What an open file with FileShare.None answers a second opener.
+    private const int SharingViolation = unchecked((int)0x80070020);
+    private const int WouldBlockLinux = 11;
+    private const int WouldBlockMac = 35;
+
     private readonly SqliteSettings _settings;
     private readonly TimeProvider _time;
     private readonly ILogger _log;
@@ -155,9 +160,11 @@ public sealed class SqliteStore : IStorageStatus, IAsyncDisposable
                         file.Flush(flushToDisk: true);
                     File.Move(partial, full);
                 }
-                catch
+                catch (Exception exception)
                 {
                     File.Delete(partial);
+                    if (exception is SqliteException { Code: raw.SQLITE_CANTOPEN or raw.SQLITE_FULL or raw.SQLITE_READONLY or raw.SQLITE_PERM })
+                        throw new IOException($"'{partial}' cannot be written: {exception.Message}", exception);
                     throw;
                 }
 
@@ -167,6 +174,9 @@ public sealed class SqliteStore : IStorageStatus, IAsyncDisposable
     }
 
     public async ValueTask DisposeAsync() => await Close();
+
+    /// <summary>Waits for <see cref="Close"/>, on a pool thread so that no context can hold it up.</summary>
+    public void Dispose() => Task.Run(Close).GetAwaiter().GetResult();
 
     /// <summary>Queues a write and answers when it is committed. Cancelled only while it waits.</summary>
     /// <param name="run">Runs on the writer's thread inside a transaction that it shares with others; may run again after a rollback.</param>
@@ -304,7 +314,7 @@ public sealed class SqliteStore : IStorageStatus, IAsyncDisposable
         {
             return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         }
-        catch (IOException exception) when (File.Exists(path))
+        catch (IOException exception) when (exception.HResult is SharingViolation or WouldBlockLinux or WouldBlockMac)
         {
             throw new StorageOpenException(
                 $"'{Path}' is in use: another process holds '{path}'. Stop it, or set {StorageOptions.PathKey} to another path.",
@@ -377,8 +387,19 @@ public sealed class SqliteStore : IStorageStatus, IAsyncDisposable
                 }
             }
 
-            if (batch.Count > 0)
+            if (batch.Count == 0)
+                continue;
+            try
+            {
                 CommitAll(ref session, batch);
+            }
+            catch (Exception exception)
+            {
+                // Nobody may wait for ever, whatever this is.
+                _log.LogCritical(exception, "Store {Path}: the writer met an error it does not know", Path);
+                foreach (var operation in batch)
+                    operation.Fail(new ArchiveUnavailableException($"The store '{Path}' cannot write now: {exception.Message}", exception));
+            }
         }
 
         _writerEnded.SetResult();

@@ -39,9 +39,9 @@ internal sealed class WriteOperation<T>(Func<SqliteWriteSession, T> run, int row
 
     public override void Run(SqliteWriteSession session) => _result = run(session);
 
-    public override void Complete() => _done.SetResult(_result!);
+    public override void Complete() => _done.TrySetResult(_result!);
 
-    public override void Fail(Exception exception) => _done.SetException(exception);
+    public override void Fail(Exception exception) => _done.TrySetException(exception);
 
-    protected override void Cancel(CancellationToken token) => _done.SetCanceled(token);
+    protected override void Cancel(CancellationToken token) => _done.TrySetCanceled(token);
 }

@@ -125,6 +125,8 @@ public sealed class MemoryKlineArchive : IKlineArchive
     {
         ArgumentNullException.ThrowIfNull(symbol);
         ArgumentException.ThrowIfNullOrEmpty(symbol.Symbol, nameof(symbol));
+        ArgumentNullException.ThrowIfNull(symbol.Name, nameof(symbol));
+        ArgumentNullException.ThrowIfNull(symbol.Source, nameof(symbol));
         await EnterWrite(cancellationToken);
         lock (_lock)
         {
