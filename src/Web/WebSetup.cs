@@ -29,6 +29,7 @@ public static class WebSetup
         services.AddSingleton<KlineHistory>();
         services.AddSingleton<KlineViews>();
         services.AddSingleton<MintFeeds>();
+        services.AddHostedService(provider => provider.GetRequiredService<MintFeeds>());
         services.AddSingleton<KlineRoutes>();
         services.AddSingleton<HealthRoutes>();
         services.AddSingleton<StorageHealth>();
