@@ -1,0 +1,245 @@
+using System.Globalization;
+using System.Text.Json;
+using KlineOrleans.Contracts;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace KlineOrleans.Web;
+
+/// <summary>History and symbols over HTTP: <c>/api/v1</c> (docs/wire).</summary>
+internal sealed class KlineRoutes(KlineViews views, KlineHistory history, SymbolDirectory symbols, IKlineArchive archive, IOptions<WebOptions> options, ILogger<KlineRoutes> log)
+{
+    private const int LongestQuery = 100;
+    private static readonly JsonWriterOptions Json = new() { SkipValidation = true };
+
+    public void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapGet("/api/v1/klines/{symbol}/{interval}", (RequestDelegate)(context => Guard(context, GetKlines)));
+        routes.MapGet("/api/v1/symbols", (RequestDelegate)(context => Guard(context, GetSymbols)));
+    }
+
+    private async Task Guard(HttpContext context, Func<HttpContext, Task<ApiError?>> answer)
+    {
+        try
+        {
+            if (await answer(context) is { } error)
+            {
+                await error.Write(context);
+            }
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            // The client left; nobody reads an answer.
+        }
+        catch (Exception e) when (!context.Response.HasStarted)
+        {
+            // The archive or the grain cannot answer now: not the caller's mistake, and worth a retry.
+            log.LogWarning(e, "{Path} could not be answered", context.Request.Path);
+            await ApiError.HistoryUnavailable.Write(context);
+        }
+    }
+
+    private async Task<ApiError?> GetKlines(HttpContext context)
+    {
+        var symbol = context.Request.RouteValues["symbol"] as string;
+        var query = context.Request.Query;
+        var limits = options.Value.History;
+        if (!RequestReader.TryInterval(context.Request.RouteValues["interval"] as string, out var interval, out var error)
+            || !RequestReader.TryQuery(query, "from", out var fromText, out error)
+            || !RequestReader.TryTime("from", fromText, out var from, out error)
+            || !RequestReader.TryQuery(query, "to", out var toText, out error)
+            || !RequestReader.TryTime("to", toText, out var to, out error)
+            || !RequestReader.TryQuery(query, "before", out var beforeText, out error)
+            || !RequestReader.TryTime("before", beforeText, out var before, out error)
+            || !RequestReader.TryQuery(query, "limit", out var limitText, out error)
+            || !RequestReader.TryLimit(limitText, limits.Default, limits.Max, out var limit, out error)
+            || !RequestReader.TryQuery(query, "exact", out var exactText, out error)
+            || !RequestReader.TryFlag("exact", exactText, out var exact, out error)
+            || !RequestReader.TryQuery(query, "cursor", out var cursorText, out error))
+        {
+            return error;
+        }
+
+        // Without a beginning the newest klines are meant, and the next page is the one before them.
+        var start = new HistoryCursor(Newest: before is not null || from is null, from, before is { } b && (to is null || b < to) ? b : to);
+        if (cursorText is not null && !HistoryCursor.TryDecode(cursorText, out start, out error))
+        {
+            return error;
+        }
+
+        if (start.From > start.To)
+        {
+            return ApiError.Bad("from", fromText ?? "cursor", "a time not after 'to' and 'before'");
+        }
+
+        error = await symbols.Check(symbol, context.RequestAborted);
+        if (error is not null)
+        {
+            return error;
+        }
+
+        var view = await views.Get(symbol!, interval);
+        if (!view.Rules.Intervals.Contains(interval))
+        {
+            return ApiError.Bad("interval", interval.Name(), "for this symbol " + string.Join(", ", view.Rules.Intervals.Select(i => i.Name())));
+        }
+
+        var page = await history.Read(view, new HistoryQuery(interval, start.From, start.To, limit, start.Newest), context.RequestAborted);
+        var next = !page.HasMore || page.Klines.Count == 0 ? null
+            : (start.Newest ? start with { To = page.Klines[0].OpenTime } : start with { From = page.Klines[^1].EndTime }).Encode();
+
+        var response = context.Response;
+        var tag = Tag(page.Klines, exact, next);
+        response.Headers.ETag = tag;
+        response.Headers.CacheControl = "no-cache";
+        if (Matches(context.Request.Headers.IfNoneMatch.ToString(), tag))
+        {
+            response.StatusCode = StatusCodes.Status304NotModified;
+            return null;
+        }
+
+        response.ContentType = "application/json; charset=utf-8";
+        using (var json = new Utf8JsonWriter(response.BodyWriter, Json))
+        {
+            json.WriteStartObject();
+            json.WriteString("symbol", symbol);
+            json.WriteString("interval", KlineJson.Name(interval));
+            json.WritePropertyName("klines");
+            KlineJson.WriteArray(json, page.Klines, exact);
+            json.WriteString("next", next);
+            json.WriteEndObject();
+        }
+
+        await response.BodyWriter.FlushAsync(context.RequestAborted);
+        return null;
+    }
+
+    private async Task<ApiError?> GetSymbols(HttpContext context)
+    {
+        var query = context.Request.Query;
+        if (!RequestReader.TryQuery(query, "query", out var text, out var error)
+            || !RequestReader.TryQuery(query, "limit", out var limitText, out error)
+            || !RequestReader.TryLimit(limitText, 100, 1_000, out var limit, out error)
+            || !RequestReader.TryQuery(query, "cursor", out var cursorText, out error))
+        {
+            return error;
+        }
+
+        if (text?.Length > LongestQuery)
+        {
+            return ApiError.Bad("query", text, string.Create(CultureInfo.InvariantCulture, $"at most {LongestQuery} characters"));
+        }
+
+        SymbolInfo? after = null;
+        if (cursorText is not null && !SymbolCursor.TryDecode(cursorText, out after, out error))
+        {
+            return error;
+        }
+
+        var found = await archive.ListSymbols(text ?? "", after, limit, context.RequestAborted);
+        var response = context.Response;
+        response.ContentType = "application/json; charset=utf-8";
+        response.Headers.CacheControl = "no-cache";
+        using (var json = new Utf8JsonWriter(response.BodyWriter, Json))
+        {
+            json.WriteStartObject();
+            json.WritePropertyName("symbols");
+            SymbolJson.WriteArray(json, found, symbols);
+            json.WriteString("next", found.Count < limit ? null : SymbolCursor.Encode(found[^1]));
+            json.WriteEndObject();
+        }
+
+        await response.BodyWriter.FlushAsync(context.RequestAborted);
+        return null;
+    }
+
+    private static bool Matches(string header, string tag)
+    {
+        if (header.Length == 0)
+        {
+            return false;
+        }
+
+        foreach (var part in header.Split(',', StringSplitOptions.TrimEntries))
+        {
+            if (part == "*" || (part.StartsWith("W/", StringComparison.Ordinal) ? part[2..] : part) == tag)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Names the content without writing it: whatever can change in a kline is in it (FNV-1a over 64-bit words, twice).</summary>
+    private static string Tag(IReadOnlyList<Kline> klines, bool exact, string? next)
+    {
+        var a = 14_695_981_039_346_656_037UL;
+        var b = 0x9E37_79B9_7F4A_7C15UL;
+        Add(exact ? 1UL : 0UL);
+        foreach (var c in next ?? "")
+        {
+            Add(c);
+        }
+
+        Span<int> bits = stackalloc int[4];
+        foreach (var kline in klines)
+        {
+            Add((ulong)kline.OpenTime.UtcTicks);
+            Add(((ulong)(uint)kline.UpdateCount << 32) | ((ulong)(uint)kline.Revision << 1) | (kline.IsFinal ? 1UL : 0UL));
+            Decimal(kline.Open.Value, bits);
+            Decimal(kline.High.Value, bits);
+            Decimal(kline.Low.Value, bits);
+            Decimal(kline.Close.Value, bits);
+            Decimal(kline.BaseVolume, bits);
+            Decimal(kline.QuoteVolume, bits);
+        }
+
+        return string.Create(CultureInfo.InvariantCulture, $"\"{a:x16}{b:x16}\"");
+
+        void Decimal(decimal value, Span<int> parts)
+        {
+            decimal.GetBits(value, parts);
+            Add(((ulong)(uint)parts[0] << 32) | (uint)parts[1]);
+            Add(((ulong)(uint)parts[2] << 32) | (uint)parts[3]);
+        }
+
+        void Add(ulong word)
+        {
+            a = (a ^ word) * 1_099_511_628_211UL;
+            b = ulong.RotateLeft(b ^ word, 29) * 0xBF58_476D_1CE4_E5B9UL;
+        }
+    }
+}
+
+/// <summary>Symbols as JSON.</summary>
+internal static class SymbolJson
+{
+    public static void WriteArray(Utf8JsonWriter json, IReadOnlyList<SymbolInfo> found, SymbolDirectory directory)
+    {
+        json.WriteStartArray();
+        foreach (var symbol in found)
+        {
+            var source = directory.Source(symbol.Source);
+            json.WriteStartObject();
+            json.WriteString("symbol", symbol.Symbol);
+            json.WriteString("name", symbol.Name);
+            json.WriteString("source", symbol.Source);
+            json.WriteBoolean("simulated", source?.IsSimulated ?? false);
+            json.WriteNumber("listedTime", symbol.ListedTime.ToUnixTimeMilliseconds());
+            json.WriteStartArray("intervals");
+            foreach (var interval in source?.Rules.Intervals ?? KlineIntervals.All)
+            {
+                json.WriteStringValue(KlineJson.Name(interval));
+            }
+
+            json.WriteEndArray();
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+}

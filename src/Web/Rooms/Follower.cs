@@ -1,0 +1,44 @@
+namespace KlineOrleans.Web;
+
+/// <summary>One session's subscription to one mint. Its mutable state belongs to the session's lane, except <see cref="IsOver"/>.</summary>
+/// <param name="intervals">Which intervals (bit: the enum's number).</param>
+/// <param name="minTicks">The least time between two updates of forming klines, in ticks of the clock; 0: none.</param>
+internal sealed class Follower(Session session, string symbol, WireFormat format, int intervals, long minTicks = 0)
+{
+    private volatile bool _isOver;
+
+    public Session Session => session;
+
+    public string Symbol => symbol;
+
+    public WireFormat Format => format;
+
+    public int Intervals => intervals;
+
+    public long MinTicks => minTicks;
+
+    /// <summary>Unsubscribed or replaced: nothing that waits for it may still be sent. Thread safe.</summary>
+    public bool IsOver
+    {
+        get => _isOver;
+        set => _isOver = value;
+    }
+
+    /// <summary>The answer to the subscription is not written yet, and must come first.</summary>
+    public bool IsHeld { get; set; }
+
+    /// <summary>Since when it is held, by the clock's ticks.</summary>
+    public long HeldSince { get; set; }
+
+    /// <summary>When the next update of forming klines may be sent, by the clock's ticks.</summary>
+    public long NotBefore { get; set; }
+
+    /// <summary>The newest replaceable update in the outbox.</summary>
+    public OutboxNode? LastForming { get; set; }
+
+    /// <summary>Updates replaced since the client was told.</summary>
+    public long Skipped { get; set; }
+
+    /// <summary>Its place in its room on the lane.</summary>
+    public int Index { get; set; } = -1;
+}

@@ -1,0 +1,183 @@
+using System.Diagnostics.CodeAnalysis;
+using KlineOrleans.Contracts;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace KlineOrleans.Web;
+
+/// <summary>The feeds of this node: one per followed mint, from its first follower until a while after its last. Thread safe.</summary>
+internal sealed class MintFeeds : IHostedService, IDisposable
+{
+    private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan LongestHold = TimeSpan.FromSeconds(2);
+
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, MintFeed> _feeds = new(StringComparer.Ordinal);
+    private readonly MintFeedServices _services;
+    private readonly SymbolDirectory _symbols;
+    private readonly SourceMonitor _monitor;
+    private ITimer? _timer;
+    private int _nextLane;
+
+    public MintFeeds(IKlineCluster cluster, IKlineArchive archive, SymbolDirectory symbols, SourceMonitor monitor, IOptions<WebOptions> options, TimeProvider time, ILogger<MintFeeds> log)
+    {
+        Lane[] lanes = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(i => new Lane(i, log: log))];
+        _services = new MintFeedServices(cluster, archive, lanes, options.Value.Feed, time, log);
+        _symbols = symbols;
+        _monitor = monitor;
+        monitor.StateChanged = OnStateChanged;
+    }
+
+    /// <summary>Mints that are followed.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _feeds.Count;
+            }
+        }
+    }
+
+    /// <summary>The lane for the next session.</summary>
+    public Lane NextLane() => _services.Lanes[(int)((uint)Interlocked.Increment(ref _nextLane) % (uint)_services.Lanes.Count)];
+
+    /// <summary>The feed of a mint, ready. Each call is paired with <see cref="Leave"/>.</summary>
+    /// <remarks>However many come at once, the first starts the feed and all wait for it: one subscription, one snapshot.</remarks>
+    public async ValueTask<MintFeed> Enter(string symbol)
+    {
+        MintFeed? feed;
+        var isNew = false;
+        lock (_lock)
+        {
+            if (!_feeds.TryGetValue(symbol, out feed) || feed.Ready.IsFaulted)
+            {
+                _feeds[symbol] = feed = new MintFeed(symbol, _services);
+                isNew = true;
+            }
+
+            feed.Users++;
+        }
+
+        if (isNew)
+        {
+            _ = feed.Start();
+        }
+
+        try
+        {
+            await feed.Ready;
+            return feed;
+        }
+        catch
+        {
+            Leave(feed);
+            throw;
+        }
+    }
+
+    public void Leave(MintFeed feed)
+    {
+        lock (_lock)
+        {
+            feed.Users--;
+            feed.IdleSince = _services.Time.GetTimestamp();
+        }
+    }
+
+    /// <summary>The newest klines of a mint that is followed.</summary>
+    public bool TryGetView(string symbol, int intervals, [NotNullWhen(true)] out KlineView? view)
+    {
+        MintFeed? feed;
+        lock (_lock)
+        {
+            _feeds.TryGetValue(symbol, out feed);
+        }
+
+        view = null;
+        return feed is not null && feed.TryGetView(intervals, out view) && view is not null;
+    }
+
+    /// <summary>The state of a mint's source now.</summary>
+    public StatusMessage Status(MintFeed feed)
+    {
+        var source = _symbols.SourceOf(feed.Source);
+        var status = source is null ? null : _monitor.Get(source.Name);
+        return Status(feed.Symbol, source, status);
+    }
+
+    /// <summary>Once a second. For the timer, and tests without one.</summary>
+    public void Tick()
+    {
+        List<MintFeed> idle = [];
+        List<MintFeed> feeds = [];
+        lock (_lock)
+        {
+            foreach (var feed in _feeds.Values)
+            {
+                var isIdle = feed.Users == 0 && _services.Time.GetElapsedTime(feed.IdleSince) >= _services.Options.Linger;
+                (isIdle ? idle : feeds).Add(feed);
+            }
+
+            foreach (var feed in idle)
+            {
+                _feeds.Remove(feed.Symbol);
+            }
+        }
+
+        foreach (var feed in idle)
+        {
+            _ = feed.Stop();
+        }
+
+        var tick = new LaneTick(_services.Time.GetTimestamp(), (long)(LongestHold.TotalSeconds * _services.Time.TimestampFrequency));
+        foreach (var feed in feeds)
+        {
+            feed.Tick(tick);
+        }
+    }
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        _timer = _services.Time.CreateTimer(static feeds => ((MintFeeds)feeds!).Tick(), this, Second, Second);
+        return Task.CompletedTask;
+    }
+
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        _timer?.Dispose();
+        List<MintFeed> feeds;
+        lock (_lock)
+        {
+            feeds = [.. _feeds.Values];
+            _feeds.Clear();
+        }
+
+        await Task.WhenAll(feeds.Select(f => f.Stop()));
+    }
+
+    public void Dispose() => _timer?.Dispose();
+
+    private void OnStateChanged(SourceStatus status)
+    {
+        List<MintFeed> feeds;
+        lock (_lock)
+        {
+            feeds = [.. _feeds.Values];
+        }
+
+        foreach (var feed in feeds)
+        {
+            var source = _symbols.SourceOf(feed.Source);
+            if (source?.Name == status.Name)
+            {
+                feed.Tell(Status(feed.Symbol, source, status));
+            }
+        }
+    }
+
+    private static StatusMessage Status(string symbol, SourceDescription? source, SourceStatus? status) =>
+        new(symbol, SourceStates.FeedState(status?.State), status?.Since ?? DateTimeOffset.UnixEpoch, source?.Name ?? "", source?.IsSimulated ?? false);
+}

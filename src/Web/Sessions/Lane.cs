@@ -1,0 +1,142 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace KlineOrleans.Web;
+
+/// <summary>Something that happens on a lane.</summary>
+internal interface ILaneWork
+{
+    void Run(object argument);
+}
+
+/// <summary>Runs work one piece at a time, in the order it came. Posting is thread safe.</summary>
+/// <remarks>
+/// Every session lives on one lane, and only work of that lane touches it: rooms, followers and outboxes need no lock, and a room's followers are spread
+/// over the lanes without hurting the order of any. A lane is not a thread: while nothing comes it costs nothing. After a burst of work every session
+/// it touched writes once, so several messages leave together.
+/// </remarks>
+internal sealed class Lane : IThreadPoolWorkItem
+{
+    private const int Burst = 256;
+
+    private readonly ConcurrentQueue<(ILaneWork Work, object Argument)> _queue = new();
+    private readonly List<Session> _touched = [];
+    private readonly bool _manual;
+    private readonly ILogger _log;
+    private OutboxNode? _free;
+    private int _scheduled;
+
+    /// <param name="manual">Runs only in <see cref="Drain"/>: for tests that choose the order of things.</param>
+    public Lane(int number = 0, bool manual = false, ILogger? log = null) => (Number, _manual, _log) = (number, manual, log ?? NullLogger.Instance);
+
+    /// <summary>The lane's place among the lanes.</summary>
+    public int Number { get; }
+
+    public void Post(ILaneWork work, object argument)
+    {
+        _queue.Enqueue((work, argument));
+        if (!_manual && Interlocked.Exchange(ref _scheduled, 1) == 0)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        }
+    }
+
+    void IThreadPoolWorkItem.Execute()
+    {
+        RunBurst();
+
+        // Others wait for this thread too: a lane with more to do queues up again.
+        Volatile.Write(ref _scheduled, 0);
+        Interlocked.MemoryBarrier();
+        if (!_queue.IsEmpty && Interlocked.Exchange(ref _scheduled, 1) == 0)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+        }
+    }
+
+    /// <summary>Runs what was posted, on a manual lane. False if there was nothing.</summary>
+    public bool Drain() => RunBurst();
+
+    /// <summary>The session writes when the burst is over. Only on this lane.</summary>
+    public void Touch(Session session) => _touched.Add(session);
+
+    public OutboxNode Rent()
+    {
+        var node = _free;
+        if (node is null)
+        {
+            return new OutboxNode();
+        }
+
+        _free = node.Next;
+        node.Next = null;
+        return node;
+    }
+
+    public void Return(OutboxNode node)
+    {
+        node.Clear();
+        node.Next = _free;
+        _free = node;
+    }
+
+    private bool RunBurst()
+    {
+        var done = 0;
+        while (done < Burst && _queue.TryDequeue(out var item))
+        {
+            done++;
+            try
+            {
+                item.Work.Run(item.Argument);
+            }
+            catch (Exception e)
+            {
+                // One session's fault must not stop the others of the lane.
+                _log.LogError(e, "Work on lane {Lane} failed", Number);
+            }
+        }
+
+        foreach (var session in _touched)
+        {
+            try
+            {
+                session.Flush();
+            }
+            catch (Exception e)
+            {
+                _log.LogError(e, "A session of lane {Lane} could not write", Number);
+            }
+        }
+
+        _touched.Clear();
+        return done > 0;
+    }
+}
+
+/// <summary>A message in an outbox. Belongs to one lane, which uses it again.</summary>
+internal sealed class OutboxNode
+{
+    public OutboxNode? Previous { get; set; }
+
+    public OutboxNode? Next { get; set; }
+
+    public Payload? Payload { get; set; }
+
+    /// <summary>Null for a message of no subscription.</summary>
+    public Follower? Follower { get; set; }
+
+    /// <summary>Set for an update that a newer one may replace.</summary>
+    public FeedMessage? Forming { get; set; }
+
+    public int Intervals { get; set; }
+
+    public void Clear()
+    {
+        Previous = null;
+        Payload = null;
+        Follower = null;
+        Forming = null;
+    }
+}

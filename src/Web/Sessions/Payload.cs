@@ -1,0 +1,49 @@
+namespace KlineOrleans.Web;
+
+/// <summary>A message encoded for one wire format, shared by every session that gets it. Immutable.</summary>
+/// <param name="bytes">What goes out, or the heart of it.</param>
+internal class Payload(ReadOnlyMemory<byte> bytes)
+{
+    public ReadOnlyMemory<byte> Bytes => bytes;
+
+    /// <summary>What it counts in an outbox, in bytes.</summary>
+    public int Length => bytes.Length;
+}
+
+/// <summary>How messages of rooms look on one wire. One instance for the process: messages are encoded once per instance and room. Thread safe.</summary>
+internal abstract class WireFormat
+{
+    /// <summary>An update, only the klines of the intervals in <paramref name="intervals"/> (bit: the enum's number).</summary>
+    public abstract Payload EncodeKlines(FeedMessage message, int intervals);
+
+    /// <summary>The state of the symbol's source; null where the wire has no such message.</summary>
+    public abstract Payload? EncodeStatus(StatusMessage message);
+
+    /// <summary>How many updates of a symbol were left out for one client; null where the wire has no such message.</summary>
+    public abstract Payload? EncodeSkipped(string symbol, long count);
+}
+
+/// <summary>What was encoded already, by format and intervals. Thread safe; reading takes no lock.</summary>
+internal sealed class PayloadCache
+{
+    private Entry? _first;
+
+    public Payload? Find(WireFormat format, int intervals)
+    {
+        for (var entry = Volatile.Read(ref _first); entry is not null; entry = entry.Next)
+        {
+            if (entry.Format == format && entry.Intervals == intervals)
+            {
+                return entry.Payload;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Keeps a payload. Call with the owner's lock held.</summary>
+    public void Add(WireFormat format, int intervals, Payload payload) =>
+        Volatile.Write(ref _first, new Entry(format, intervals, payload, _first));
+
+    private sealed record Entry(WireFormat Format, int Intervals, Payload Payload, Entry? Next);
+}

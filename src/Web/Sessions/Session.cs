@@ -1,0 +1,376 @@
+using System.Diagnostics;
+
+namespace KlineOrleans.Web;
+
+/// <summary>Where a session's messages go: one transport's connection.</summary>
+internal interface ISessionWire
+{
+    /// <summary>Sends messages in order. Complete when the transport took them, which is what slows a session down to its client's speed.</summary>
+    /// <remarks>One call at a time. Messages for which <see cref="Outgoing.IsOver"/> says true by the time they are written must be left out.</remarks>
+    /// <param name="messages">The session's memory: valid until the task is complete.</param>
+    ValueTask Write(ReadOnlyMemory<Outgoing> messages);
+
+    /// <summary>The session has ended: tells the client why if it still can, and closes the connection. Called once, must not block.</summary>
+    /// <param name="written">Complete when the last <see cref="Write"/> is.</param>
+    void Close(DisconnectReason reason, Task written);
+}
+
+/// <summary>A message on its way out.</summary>
+internal readonly record struct Outgoing(Payload Payload, Follower? Follower)
+{
+    /// <summary>The client has unsubscribed or subscribed anew since: it must not get this any more.</summary>
+    public bool IsOver => Follower is { IsOver: true };
+}
+
+/// <summary>What a session may hold back for its client.</summary>
+internal readonly record struct OutboxLimits(int Bytes, int Messages);
+
+/// <summary>One client's side of the fan-out: a bounded outbox and its only writer, whatever the transport.</summary>
+/// <remarks>
+/// A newer update of forming klines replaces the older one of the same subscription (counted); finals, corrections and messages of other kinds are neither
+/// replaced nor dropped. An outbox that is full all the same ends the session as <see cref="DisconnectReason.SlowConsumer"/>: one slow reader must not
+/// hold the room, and must not cost unbounded memory.
+/// Lives on its lane: members are for work of that lane, except those that say thread safe.
+/// </remarks>
+internal sealed class Session : ILaneWork
+{
+    private const int BatchSize = 64;
+    private static readonly object WrittenSignal = new();
+    private static readonly object FlushSignal = new();
+
+    private readonly ISessionWire _wire;
+    private readonly OutboxLimits _limits;
+    private readonly TimeProvider _time;
+    private readonly List<Follower> _skipping = [];
+    private readonly TaskCompletionSource<DisconnectReason> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Action _onWritten;
+
+    // Made on first use and kept while messages wait; an idle session has none.
+    private Outgoing[]? _batch;
+    private int _batchBytes;
+    private int _batchCount;
+    private ValueTask _write;
+    private bool _writing;
+    private TaskCompletionSource? _written;
+    private OutboxNode? _head;
+    private OutboxNode? _tail;
+    private int _messages;
+    private int _bytes;
+    private bool _touched;
+    private ITimer? _timer;
+
+    public Session(Lane lane, ISessionWire wire, OutboxLimits limits, TimeProvider time)
+    {
+        Lane = lane;
+        _wire = wire;
+        _limits = limits;
+        _time = time;
+        _onWritten = () => Lane.Post(this, WrittenSignal);
+    }
+
+    public Lane Lane { get; }
+
+    /// <summary>Why the session ended; complete once it has. Thread safe.</summary>
+    public Task<DisconnectReason> Ended => _ended.Task;
+
+    /// <summary>Updates that newer ones replaced so far.</summary>
+    public long Conflated { get; private set; }
+
+    /// <summary>Messages that wait, those being written included.</summary>
+    public int Pending => _messages + _batchCount;
+
+    /// <summary>Bytes that wait, those being written included.</summary>
+    public int PendingBytes => _bytes + _batchBytes;
+
+    /// <summary>Sends a message of no subscription. Thread safe.</summary>
+    public void Send(Payload payload) => Lane.Post(this, payload);
+
+    /// <summary>Ends the session. Harmless to repeat. Thread safe.</summary>
+    public void End(DisconnectReason reason) => Lane.Post(this, reason);
+
+    /// <summary>Lets a follower's messages go that waited for the answer to its subscription. Thread safe.</summary>
+    public void Release(Follower follower) => Lane.Post(this, follower);
+
+    void ILaneWork.Run(object argument)
+    {
+        switch (argument)
+        {
+            case Payload payload:
+                Add(payload, null, null, 0);
+                break;
+            case Follower follower:
+                follower.IsHeld = false;
+                Touch();
+                break;
+            case DisconnectReason reason:
+                EndNow(reason);
+                break;
+            default:
+                if (argument == WrittenSignal)
+                {
+                    FinishWrite();
+                }
+
+                Touch();
+                break;
+        }
+    }
+
+    /// <summary>Takes a room's message for the client.</summary>
+    public void Offer(Follower follower, FeedMessage message, int intervals, Payload payload)
+    {
+        if (_ended.Task.IsCompleted || follower.IsOver)
+        {
+            return;
+        }
+
+        if (message.IsSolid(intervals))
+        {
+            // Nothing that is due waits behind what is only limited in rate.
+            follower.NotBefore = 0;
+            Add(payload, follower, null, intervals);
+            return;
+        }
+
+        if (follower.LastForming is { } older && message.Covers(older.Forming!, older.Intervals & older.Forming!.Changed, intervals))
+        {
+            Remove(older);
+            Conflated++;
+            if (follower.Skipped++ == 0)
+            {
+                _skipping.Add(follower);
+            }
+        }
+
+        Add(payload, follower, message, intervals);
+    }
+
+    /// <summary>Once a second: tells what was skipped.</summary>
+    public void Tick()
+    {
+        for (var i = _skipping.Count - 1; i >= 0; i--)
+        {
+            // A client that does not keep up gets the count later, in one.
+            var follower = _skipping[i];
+            if (!follower.IsOver && Pending > 0)
+            {
+                continue;
+            }
+
+            _skipping.RemoveAt(i);
+            if (!follower.IsOver && follower.Format.EncodeSkipped(follower.Symbol, follower.Skipped) is { } payload)
+            {
+                Add(payload, null, null, 0);
+            }
+
+            follower.Skipped = 0;
+        }
+    }
+
+    /// <summary>Writes what waits, unless a write is under way.</summary>
+    public void Flush()
+    {
+        _touched = false;
+        while (!_writing && _messages > 0 && !_ended.Task.IsCompleted)
+        {
+            if (!TakeBatch())
+            {
+                return;
+            }
+
+            _writing = true;
+#pragma warning disable CA2012 // Consumed once, in FinishWrite: at once or when it calls back, as await would.
+            try
+            {
+                _write = _wire.Write(_batch.AsMemory(0, _batchCount));
+            }
+            catch (Exception e)
+            {
+                _write = ValueTask.FromException(e);
+            }
+#pragma warning restore CA2012
+
+            if (!_write.IsCompleted)
+            {
+                _write.GetAwaiter().UnsafeOnCompleted(_onWritten);
+                return;
+            }
+
+            FinishWrite();
+        }
+    }
+
+    private bool TakeBatch()
+    {
+        _batch ??= new Outgoing[BatchSize];
+        var now = 0L;
+        var wait = long.MaxValue;
+        var node = _head;
+        while (node is not null && _batchCount < BatchSize)
+        {
+            var next = node.Next;
+            var follower = node.Follower;
+            if (follower is { IsOver: true })
+            {
+                Remove(node);
+            }
+            else if (follower is { IsHeld: true })
+            {
+                // Waits for the answer to its subscription.
+            }
+            else if (follower is { MinTicks: > 0 } && node.Forming is not null && follower.NotBefore > (now = now == 0 ? _time.GetTimestamp() : now))
+            {
+                wait = Math.Min(wait, follower.NotBefore - now);
+            }
+            else
+            {
+                _batch[_batchCount++] = new Outgoing(node.Payload!, follower);
+                _batchBytes += node.Payload!.Length;
+                if (follower is { MinTicks: > 0 })
+                {
+                    follower.NotBefore = (now == 0 ? _time.GetTimestamp() : now) + follower.MinTicks;
+                }
+
+                Remove(node);
+            }
+
+            node = next;
+        }
+
+        if (wait != long.MaxValue)
+        {
+            var due = TimeSpan.FromSeconds((double)wait / _time.TimestampFrequency) + TimeSpan.FromMilliseconds(1);
+            _timer ??= _time.CreateTimer(static s => ((Session)s!).Lane.Post((Session)s, FlushSignal), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            _timer.Change(due, Timeout.InfiniteTimeSpan);
+        }
+
+        return _batchCount > 0;
+    }
+
+    private void FinishWrite()
+    {
+        Debug.Assert(_writing);
+        _writing = false;
+        var write = _write;
+        _write = default;
+        _batch.AsSpan(0, _batchCount).Clear();
+        _batchCount = 0;
+        _batchBytes = 0;
+        if (_messages == 0)
+        {
+            _batch = null;
+        }
+
+        try
+        {
+            write.GetAwaiter().GetResult();
+        }
+        catch (Exception)
+        {
+            // Whatever a transport throws means that it is gone.
+            EndNow(DisconnectReason.TransportClosed);
+        }
+
+        _written?.TrySetResult();
+    }
+
+    private void Add(Payload payload, Follower? follower, FeedMessage? forming, int intervals)
+    {
+        if (_ended.Task.IsCompleted)
+        {
+            return;
+        }
+
+        if (Pending + 1 > _limits.Messages || PendingBytes + payload.Length > _limits.Bytes)
+        {
+            EndNow(DisconnectReason.SlowConsumer);
+            return;
+        }
+
+        var node = Lane.Rent();
+        node.Payload = payload;
+        node.Follower = follower;
+        node.Forming = forming;
+        node.Intervals = intervals;
+        node.Previous = _tail;
+        if (_tail is null)
+        {
+            _head = node;
+        }
+        else
+        {
+            _tail.Next = node;
+        }
+
+        _tail = node;
+        _messages++;
+        _bytes += payload.Length;
+        if (follower is not null && forming is not null)
+        {
+            follower.LastForming = node;
+        }
+
+        Touch();
+    }
+
+    private void Remove(OutboxNode node)
+    {
+        if (node.Previous is null)
+        {
+            _head = node.Next;
+        }
+        else
+        {
+            node.Previous.Next = node.Next;
+        }
+
+        if (node.Next is null)
+        {
+            _tail = node.Previous;
+        }
+        else
+        {
+            node.Next.Previous = node.Previous;
+        }
+
+        if (node.Follower is { } follower && follower.LastForming == node)
+        {
+            follower.LastForming = null;
+        }
+
+        _messages--;
+        _bytes -= node.Payload!.Length;
+        Lane.Return(node);
+    }
+
+    private void Touch()
+    {
+        if (!_touched && !_ended.Task.IsCompleted)
+        {
+            _touched = true;
+            Lane.Touch(this);
+        }
+    }
+
+    private void EndNow(DisconnectReason reason)
+    {
+        if (!_ended.TrySetResult(reason))
+        {
+            return;
+        }
+
+        while (_head is not null)
+        {
+            Remove(_head);
+        }
+
+        _skipping.Clear();
+        _timer?.Dispose();
+        if (_writing)
+        {
+            _written = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+
+        _wire.Close(reason, _written?.Task ?? Task.CompletedTask);
+    }
+}

@@ -1,0 +1,74 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Cors.Infrastructure;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
+
+namespace KlineOrleans.Web;
+
+/// <summary>Puts the web room into a host.</summary>
+public static class WebSetup
+{
+    /// <summary>Registers everything that <see cref="MapKlineWeb"/> needs.</summary>
+    /// <remarks>
+    /// The host registers <c>IClusterClient</c>, <c>IKlineArchive</c> and <c>ITradeSourceFactory</c>, and starts the sources. Further health checks count for
+    /// <c>/health/ready</c> if they carry the tag <c>ready</c>.
+    /// </remarks>
+    /// <param name="configuration">The whole configuration; read is the section <see cref="WebOptions.Section"/>.</param>
+    public static IServiceCollection AddKlineWeb(this IServiceCollection services, IConfiguration configuration)
+    {
+        services.AddOptions<WebOptions>().Bind(configuration.GetSection(WebOptions.Section)).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<WebOptions>, WebOptionsValidator>();
+        services.TryAddSingleton(TimeProvider.System);
+
+        services.AddSingleton<WebCounters>();
+        services.AddSingleton<Origins>();
+        services.AddSingleton<SymbolDirectory>();
+        services.AddSingleton<KlineHistory>();
+        services.AddSingleton<KlineViews>();
+        services.AddSingleton<MintFeeds>();
+        services.AddHostedService(provider => provider.GetRequiredService<MintFeeds>());
+        services.AddSingleton<KlineRoutes>();
+        services.AddSingleton<HealthRoutes>();
+        services.AddSingleton<StorageHealth>();
+        services.AddSingleton<SourceMonitor>();
+        services.AddHostedService(provider => provider.GetRequiredService<SourceMonitor>());
+        services.AddHealthChecks()
+            .AddCheck<StorageHealth>("storage", tags: [HealthRoutes.ReadyTag])
+            .AddCheck<SourcesHealth>("sources", tags: [HealthRoutes.ReadyTag]);
+
+        services.AddRouting();
+        services.AddCors();
+        services.AddSingleton<IConfigureOptions<CorsOptions>>(provider => new ConfigureOptions<CorsOptions>(cors => cors.AddDefaultPolicy(policy => policy
+            .SetIsOriginAllowed(provider.GetRequiredService<Origins>().IsListed)
+            .WithMethods("GET", "POST")
+            .AllowAnyHeader()
+            .AllowCredentials()
+            .WithExposedHeaders("ETag"))));
+        return services;
+    }
+
+    /// <summary>Maps the page, HTTP v1, health and the hub.</summary>
+    public static WebApplication MapKlineWeb(this WebApplication app)
+    {
+        var services = app.Services;
+        var origins = services.GetRequiredService<Origins>();
+        app.UseStatusCodePages(context => Problem.Write(context.HttpContext, context.HttpContext.Response.StatusCode, "Nothing here answers this request."));
+        app.Use((context, next) =>
+        {
+            // CORS keeps other sites' scripts from reading answers; it does not keep them from opening sockets. This does.
+            var isUpgrade = context.WebSockets.IsWebSocketRequest || context.Request.Path.StartsWithSegments("/hubs", StringComparison.OrdinalIgnoreCase);
+            return !isUpgrade || origins.IsAllowed(context.Request)
+                ? next(context)
+                : Problem.Write(context, StatusCodes.Status403Forbidden, $"The origin is not allowed here. Allowed: this server's own, and those of {WebOptions.Section}:AllowedOrigins.");
+        });
+        app.UseCors();
+        app.UseWebSockets();
+        app.UsePage(services.GetRequiredService<IOptions<WebOptions>>().Value.PagePath);
+        services.GetRequiredService<KlineRoutes>().Map(app);
+        services.GetRequiredService<HealthRoutes>().Map(app);
+        return app;
+    }
+}
