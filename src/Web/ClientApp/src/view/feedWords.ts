@@ -1,0 +1,37 @@
+import type { LinkState } from "../data/hubLink";
+import type { FeedStatus } from "../data/types";
+
+export interface FeedWords {
+  word: string;
+  /** Names the colour: good, busy, warn, bad, wait, done. */
+  tone: "good" | "busy" | "warn" | "bad" | "wait" | "done";
+  explanation: string;
+}
+
+const FEEDS: Record<string, FeedWords> = {
+  starting: { word: "Starting", tone: "wait", explanation: "The source has not begun to read" },
+  live: { word: "Live", tone: "good", explanation: "Complete up to the present" },
+  stale: { word: "Stale", tone: "warn", explanation: "Nothing heard from the source for too long; trades may be missing" },
+  backfilling: { word: "Backfilling", tone: "busy", explanation: "Fetching trades that were missed" },
+  replaying: { word: "Replaying", tone: "busy", explanation: "Playing a recording" },
+  ended: { word: "Replay ended", tone: "done", explanation: "The recording came to its end" },
+  failed: { word: "Source failed", tone: "bad", explanation: "The source gave up and is tried again" },
+  closed: { word: "Source closed", tone: "done", explanation: "The source was stopped on purpose" },
+};
+
+/** What the page says about the feed: the connection's trouble first, for without it the feed's own state is old news. */
+export function feedWords(link: LinkState, status: FeedStatus | undefined): FeedWords {
+  switch (link) {
+    case "connecting":
+      return { word: "Connecting", tone: "wait", explanation: "Connecting to the server" };
+    case "reconnecting":
+      return { word: "Reconnecting", tone: "warn", explanation: "The connection to the server was lost; trying again" };
+    case "disconnected":
+      return { word: "Disconnected", tone: "bad", explanation: "The server closed the connection" };
+    case "connected":
+      break;
+  }
+
+  if (status === undefined) return { word: "Connected", tone: "wait", explanation: "Waiting for the feed" };
+  return FEEDS[status.state] ?? { word: status.state.charAt(0).toUpperCase() + status.state.slice(1), tone: "wait", explanation: "State of the source" };
+}

@@ -1,0 +1,26 @@
+import { defineConfig } from "vitest/config";
+
+// The server that answers /hubs, /api and /health while the page itself comes from Vite.
+const server = process.env["KLINE_SERVER"] ?? "http://127.0.0.1:8080";
+
+export default defineConfig({
+  // Relative, so that the page also works below a path prefix of a reverse proxy.
+  base: "./",
+  build: {
+    outDir: "../wwwroot",
+    emptyOutDir: true,
+    target: "es2022",
+    // Every browser that runs the page's ES2022 preloads modules by itself.
+    modulePreload: { polyfill: false },
+    // A small picture as a data: address would break the policy default-src 'self'.
+    assetsInlineLimit: 0,
+  },
+  server: {
+    proxy: {
+      "/hubs": { target: server, ws: true },
+      "/api": { target: server },
+      "/health": { target: server },
+    },
+  },
+  test: { include: ["tests/**/*.test.ts"], testTimeout: 20_000 },
+});
