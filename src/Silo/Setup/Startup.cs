@@ -64,13 +64,13 @@ internal static class Startup
         Logging.Configure(builder);
         Addresses.Configure(builder);
 
-        var sources = builder.Services.AddTradeSources(builder.Configuration);
+        builder.Services.AddTradeSources(builder.Configuration);
         builder.Services.AddKlineStorage(builder.Configuration);
         builder.Services.AddKlineGrains();
         GrainEngine.Add(builder);
         builder.Services.AddSourceKeeper(stopsSources: true);
         builder.Services.AddKlineWeb(builder.Configuration);
-        builder.Services.AddSingleton(new WebComposition(GrainEngine.Name));
+        builder.Services.Configure<WebOptions>(web => web.Engine = GrainEngine.Name);
         builder.Services.AddHostedService<Banner>();
 
         var app = builder.Build();
