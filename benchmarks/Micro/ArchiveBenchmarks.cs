@@ -1,8 +1,9 @@
 using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using BenchmarkDotNet.Attributes;
+using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
-using BenchmarkDotNet.Configs;
 using KlineOrleans.Contracts;
 using KlineOrleans.Storage.Sqlite;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -12,6 +13,7 @@ namespace KlineOrleans.Benchmarks.Micro;
 /// <summary>Writing and reading the SQLite archive. Hot because every final kline of every symbol goes through the one writer.</summary>
 [Config(typeof(Settings))]
 [MemoryDiagnoser]
+[SuppressMessage("Design", "CA1001", Justification = "The harness calls Cleanup.")]
 public class ArchiveBenchmarks
 {
     private const int Symbols = 1_000;
