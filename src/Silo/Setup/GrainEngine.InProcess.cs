@@ -1,7 +1,6 @@
 #if !GRAIN_ENGINE_ORLEANS
 using KlineOrleans.Contracts;
 using KlineOrleans.Grains;
-using KlineOrleans.InProcess;
 
 namespace KlineOrleans.Silo.Setup;
 
