@@ -27,7 +27,7 @@ public readonly record struct Trade
     public required DateTimeOffset EventTime { get; init; }
 
     /// <summary>
-    /// The source's clock when the trade was read, UTC: our clock for a live source; for a recording the newest event time read so far, this trade's
+    /// The source's clock (<see cref="SourceClock.Time"/>) when the trade was read, UTC; for a recording the newest event time read so far, this trade's
     /// included. A bucket is final for this trade if it was final at this moment.
     /// </summary>
     [Id(3)]

@@ -35,6 +35,9 @@ public sealed partial class KlineGrain(
     /// <summary>How often the clock of a recording is looked at.</summary>
     private static readonly TimeSpan RecordedClockInterval = TimeSpan.FromSeconds(1);
 
+    private static readonly TimeSpan ShortestWait = TimeSpan.FromMilliseconds(1);
+    private static readonly TimeSpan LongestWait = TimeSpan.FromHours(1);
+
     private readonly ImmutableArray<Kline>.Builder _changes = ImmutableArray.CreateBuilder<Kline>();
     private string _symbol = "";
     private string _source = "";
@@ -44,6 +47,9 @@ public sealed partial class KlineGrain(
     private DateTimeOffset _timerDue = DateTimeOffset.MaxValue;
     private long _epoch;
     private long _seq;
+
+    // How far the source's clock is behind ours; null while it does not run on with ours.
+    private TimeSpan? _behind;
     private DateTimeOffset _newestEventTime;
     private DateTimeOffset _newestReceivedTime;
 
@@ -69,8 +75,8 @@ public sealed partial class KlineGrain(
                 Dirty();
             }
 
-            // The time that passed while nobody was here.
-            Arm(time.GetUtcNow());
+            // Time has passed while nobody was here: the timer looks at the source's clock soon.
+            Arm();
         }
 
         metrics.Activated();
@@ -148,7 +154,7 @@ public sealed partial class KlineGrain(
     {
         if (_builder is not null)
         {
-            _builder.Advance(clock.IsLive ? time.GetUtcNow() : clock.Time);
+            Advance(_builder, clock);
             await Publish(_builder);
             Arm();
         }
@@ -246,8 +252,14 @@ public sealed partial class KlineGrain(
     private async ValueTask AdvanceToSource(KlineBuilder builder)
     {
         var clock = await clocks.Get(_source);
-        builder.Advance(clock.IsLive ? time.GetUtcNow() : clock.Time);
+        Advance(builder, clock);
         await Publish(builder);
+    }
+
+    private void Advance(KlineBuilder builder, SourceClock clock)
+    {
+        builder.Advance(clock.Time);
+        _behind = clock.IsLive ? time.GetUtcNow() - clock.Time : null;
     }
 
     private ValueTask Publish(KlineBuilder builder)
@@ -360,24 +372,24 @@ public sealed partial class KlineGrain(
         }
     }
 
-    /// <summary>Sets the timer to the builder's next due moment, or to the next look at a recording's clock.</summary>
-    private void Arm(DateTimeOffset? at = null)
+    /// <summary>Sets the timer to the next moment at which there is something to do: a bucket becomes final, or changes must be saved.</summary>
+    private void Arm()
     {
-        var due = at ?? Min(_builder?.NextDue, _version != _savedVersion ? _dirtySince + SaveInterval : null);
+        var now = time.GetUtcNow();
+        DateTimeOffset? due = _version != _savedVersion ? _dirtySince + SaveInterval : null;
+        if (_builder?.NextDue is { } final)
+        {
+            // By a clock that stands or runs at a pace of its own, it can only be looked for.
+            due = Min(due, _behind is { } behind ? final + behind : now + RecordedClockInterval);
+        }
+
         if (due is null || due >= _timerDue)
         {
             return;
         }
 
-        var now = time.GetUtcNow();
         var wait = due.Value - now;
-        if (wait < TimeSpan.Zero && at is null)
-        {
-            // Due by a recording's clock, which only the source knows.
-            wait = RecordedClockInterval;
-        }
-
-        wait = wait < TimeSpan.FromMilliseconds(1) ? TimeSpan.FromMilliseconds(1) : wait > TimeSpan.FromDays(1) ? TimeSpan.FromDays(1) : wait;
+        wait = wait < ShortestWait ? ShortestWait : wait > LongestWait ? LongestWait : wait;
         _timerDue = now + wait;
         if (_timer is null)
         {

@@ -16,9 +16,13 @@ public sealed class SourceClocks(IGrainFactory grains, TimeProvider time)
     {
         var entry = _entries.GetOrAdd(source, static _ => new Entry());
         var asked = Volatile.Read(ref entry.Asked);
-        if (asked != 0 && time.GetElapsedTime(asked) < MaxAge)
+        if (asked != 0)
         {
-            return new ValueTask<SourceClock>(entry.Clock);
+            var age = time.GetElapsedTime(asked);
+            if (age < MaxAge)
+            {
+                return new ValueTask<SourceClock>(entry.Clock.After(age));
+            }
         }
 
         return new ValueTask<SourceClock>(Ask(source, entry));

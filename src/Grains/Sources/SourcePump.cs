@@ -67,7 +67,7 @@ internal sealed partial class SourcePump(
             lock (_lock)
             {
                 Settle();
-                return _taken?.Clock ?? new SourceClock(DateTimeOffset.MinValue, IsLive: false);
+                return _taken is { } mark ? mark.Clock.After(time.GetElapsedTime(mark.Given)) : new SourceClock(DateTimeOffset.MinValue, IsLive: false);
             }
         }
     }
@@ -207,7 +207,7 @@ internal sealed partial class SourcePump(
 
             register = _unregistered.Count > 0;
             _undelivered += chunk.Trades.Length;
-            _marks.Enqueue(new Mark(_read, chunk.Checkpoint, chunk.Clock));
+            _marks.Enqueue(new Mark(_read, chunk.Checkpoint, chunk.Clock, time.GetTimestamp()));
             if (_undelivered >= MaxUndelivered)
             {
                 room = _room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -546,7 +546,7 @@ internal sealed partial class SourcePump(
     private partial void LogEnded(string name, long trades);
 
     /// <summary>A chunk's end: the number of its last trade, and what holds once all up to it are taken.</summary>
-    private sealed record Mark(long Number, string Checkpoint, SourceClock Clock);
+    private sealed record Mark(long Number, string Checkpoint, SourceClock Clock, long Given);
 
     /// <summary>One mint's trades on their way. Guarded by the pump's lock.</summary>
     private sealed class Lane(string symbol, IKlineGrain grain)
