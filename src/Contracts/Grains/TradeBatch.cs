@@ -12,6 +12,10 @@ public sealed record TradeBatch
 
     [Id(1)]
     public required ImmutableArray<Trade> Trades { get; init; }
+
+    /// <summary>The trades are a correction of order (see <see cref="SourceChunk.Ordered"/>): whole slots, in the chain's order.</summary>
+    [Id(2)]
+    public bool IsSlotOrder { get; init; }
 }
 
 /// <summary>What became of a batch. Immutable.</summary>

@@ -38,6 +38,13 @@ public sealed record SourceChunk(ImmutableArray<Trade> Trades, string Checkpoint
 {
     /// <summary>Symbols whose names this chunk tells, as a token's creation does; empty if none. Its other symbols go by their own names.</summary>
     public ImmutableArray<SymbolInfo> Symbols { get; init; } = [];
+
+    /// <summary>
+    /// Corrections of order: for each pair of mint and slot in it, every trade of that mint in that slot, with its place in the block as
+    /// <see cref="TradeOrder.Sequence"/>. Trades given before in another order take this one; those never given before are added.
+    /// Wanted only where the order that was given is not the chain's, or a trade was missed.
+    /// </summary>
+    public ImmutableArray<Trade> Ordered { get; init; } = [];
 }
 
 /// <summary>A source cannot be read, for a reason that an operator can act on.</summary>
