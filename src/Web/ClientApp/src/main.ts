@@ -417,7 +417,7 @@ declare global {
     readonly __kline: {
       readonly symbol: string | undefined;
       readonly interval: Interval;
-      readonly state: { link: LinkState; feed: FeedState | undefined; simulated: boolean | undefined; epoch: number | undefined; seq: number | undefined; historyComplete: boolean; updates: number };
+      readonly state: { link: LinkState; feed: FeedState | undefined; simulated: boolean | undefined; epoch: number | string | undefined; seq: number | undefined; historyComplete: boolean; updates: number };
       klines(): Kline[];
     };
   }
