@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-// @ts-expect-error The stand-in for the server is plain JavaScript.
 import { startMock } from "../mock/server.mjs";
 import { ChartSession } from "../src/data/chartSession";
 import { HubLink, type LinkState } from "../src/data/hubLink";
