@@ -160,7 +160,8 @@ export class ChartView {
     this.#decimals = decimals;
     this.#candles.applyOptions({
       priceFormat: {
-        type: "custom", formatter: (value: number) => price(value, decimals), tickmarksFormatter: axisPrices, minMove: 10 ** -decimals, base: 10 ** decimals,
+        // The chart measures its axis with values near 1; with all decimals of a tiny price they would make it far too wide.
+        type: "custom", formatter: (value: number) => price(value, Math.min(decimals, decimalsFor(value))), tickmarksFormatter: axisPrices, minMove: 10 ** -decimals, base: 10 ** decimals,
       },
     });
   }
