@@ -50,8 +50,8 @@ export class MockMarket {
 
   /** One trade of `symbol`. Returns the update as the hub sends it, all intervals together. */
   trade(symbol, now = Date.now()) {
-    symbol.drift = symbol.drift * 0.97 + (this.random() - 0.5) * 0.0006;
-    symbol.price = round(symbol.price * Math.exp(symbol.drift + (this.random() - 0.5) * 0.003));
+    symbol.drift = symbol.drift * 0.97 + (this.random() - 0.5) * 0.0001;
+    symbol.price = round(symbol.price * Math.exp(symbol.drift + (this.random() - 0.5) * 0.0012));
     const base = round(((0.2 + this.random() ** 3 * 6) * 0.6) / symbol.start);
     const changed = [];
     for (const interval of Object.keys(INTERVALS)) {

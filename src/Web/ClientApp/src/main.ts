@@ -1,6 +1,7 @@
 import { ChartSession } from "./data/chartSession";
 import { HubLink, type LinkState } from "./data/hubLink";
 import { KlineStore } from "./data/klineStore";
+import { findSymbols } from "./data/symbols";
 import { INTERVALS, intervalSeconds, type FeedState, type Interval, type Kline, type SymbolInfo } from "./data/types";
 import { readPlace, writePlace } from "./view/address";
 import { ChartView } from "./view/chartView";
@@ -86,7 +87,7 @@ const chart = new ChartView(ui.chart, store, {
 });
 const search = new SymbolSearch(byId("search"), {
   async find(query, limit) {
-    const found = await link.invoke<SymbolInfo[]>("Symbols", query, limit);
+    const found = await findSymbols(link, query, limit);
     for (const info of found) names.set(info.symbol, info);
     return found;
   },
@@ -104,7 +105,7 @@ async function openFirst(): Promise<void> {
   const place = readPlace(location.search);
   if (place.symbol !== undefined) return go(place.symbol, place.interval, "replace");
   try {
-    const found = await link.invoke<SymbolInfo[]>("Symbols", "", 12);
+    const found = await findSymbols(link, "", 12);
     for (const info of found) names.set(info.symbol, info);
     let first = found[0];
     for (const info of found) {
@@ -156,7 +157,7 @@ async function learnName(): Promise<void> {
   const { symbol } = session;
   if (symbol === undefined || names.has(symbol) || !link.connected) return;
   try {
-    const found = await link.invoke<SymbolInfo[]>("Symbols", symbol, 5);
+    const found = await findSymbols(link, symbol, 5);
     for (const info of found) names.set(info.symbol, info);
     schedule();
   } catch {
@@ -417,7 +418,7 @@ declare global {
     readonly __kline: {
       readonly symbol: string | undefined;
       readonly interval: Interval;
-      readonly state: { link: LinkState; feed: FeedState | undefined; simulated: boolean | undefined; epoch: number | undefined; seq: number | undefined; historyComplete: boolean; updates: number };
+      readonly state: { link: LinkState; feed: FeedState | undefined; simulated: boolean | undefined; epoch: number | string | undefined; seq: number | undefined; historyComplete: boolean; updates: number };
       klines(): Kline[];
     };
   }

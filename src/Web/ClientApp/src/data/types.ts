@@ -34,9 +34,9 @@ export interface Kline {
   isFinal: boolean;
 }
 
-/** A place in a symbol's updates. Compared and handed back, never calculated with: the values may be larger than a double holds exactly. */
+/** A place in a symbol's updates, compared and handed back as received. The server writes an epoch that a double cannot hold as a string. */
 export interface Position {
-  epoch: number;
+  epoch: number | string;
   seq: number;
 }
 

@@ -8,6 +8,7 @@ import { axisPrices, dateTime, decimalsFor, price, volume } from "./format";
 import { cssColor } from "./theme";
 
 const OLDER_MARGIN = 60;
+const RIGHT_BARS = 6;
 
 export interface ChartEvents {
   /** The kline under the crosshair, or undefined when it is outside. */
@@ -45,8 +46,9 @@ export class ChartView {
         panes: { enableResize: true },
       },
       crosshair: { mode: CrosshairMode.Normal },
-      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.12, bottom: 0.08 } },
-      timeScale: { borderVisible: false, rightOffset: 6, barSpacing: 8, minBarSpacing: 0.8, secondsVisible: true, timeVisible: true },
+      rightPriceScale: { borderVisible: false, // The legend lies over the top; on a phone it takes three lines.
+      scaleMargins: { top: element.clientWidth < 700 ? 0.2 : 0.12, bottom: 0.08 } },
+      timeScale: { borderVisible: false, rightOffset: RIGHT_BARS, barSpacing: 8, minBarSpacing: 0.8, secondsVisible: true, timeVisible: true },
       localization: { timeFormatter: (time: UTCTimestamp) => dateTime(time * 1_000, intervalSeconds(this.#interval)) },
       kineticScroll: { touch: true, mouse: false },
     });
@@ -124,7 +126,8 @@ export class ChartView {
   }
 
   scrollToNewest(): void {
-    this.#chart.timeScale().scrollToRealTime();
+    // At once: an animation would be cut short by the next kline that opens.
+    this.#chart.timeScale().scrollToPosition(RIGHT_BARS, false);
   }
 
   scrollBy(bars: number): void {
@@ -146,7 +149,7 @@ export class ChartView {
     const scale = this.#chart.timeScale();
     // A short series is not stretched over the whole width, a long one not squeezed into it.
     scale.applyOptions({ barSpacing: 8 });
-    scale.scrollToPosition(6, false);
+    scale.scrollToPosition(RIGHT_BARS, false);
   }
 
   #format(): void {
@@ -157,7 +160,8 @@ export class ChartView {
     this.#decimals = decimals;
     this.#candles.applyOptions({
       priceFormat: {
-        type: "custom", formatter: (value: number) => price(value, decimals), tickmarksFormatter: axisPrices, minMove: 10 ** -decimals, base: 10 ** decimals,
+        // The chart measures its axis with values near 1; with all decimals of a tiny price they would make it far too wide.
+        type: "custom", formatter: (value: number) => price(value, Math.min(decimals, decimalsFor(value))), tickmarksFormatter: axisPrices, minMove: 10 ** -decimals, base: 10 ** decimals,
       },
     });
   }
