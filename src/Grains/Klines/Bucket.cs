@@ -121,6 +121,35 @@ internal struct Bucket
         UpdateCount += part.UpdateCount;
     }
 
+    /// <summary>Puts the trades of one slot into the order that the chain gave them. True if open or close changed.</summary>
+    /// <param name="slot">Every trade of the slot, in the chain's order; all are in these sums.</param>
+    public bool SetOrder(ReadOnlySpan<Trade> slot)
+    {
+        var changed = false;
+        var position = slot[0].Order.Id.Position;
+        if (UpdateCount == 0)
+        {
+            return false;
+        }
+
+        // Only the bucket's first and last trade are remembered, and only their own slots can put others in their place.
+        if (First.Id.Position == position)
+        {
+            changed = FirstPrice != slot[0].Price.Value;
+            First = slot[0].Order;
+            FirstPrice = slot[0].Price.Value;
+        }
+
+        if (Last.Id.Position == position)
+        {
+            changed |= LastPrice != slot[^1].Price.Value;
+            Last = slot[^1].Order;
+            LastPrice = slot[^1].Price.Value;
+        }
+
+        return changed;
+    }
+
     /// <summary>The bucket as a kline.</summary>
     /// <param name="previousClose">The close that policy PreviousClose opens with; null: open with the first trade.</param>
     public readonly Kline ToKline(KlineInterval interval, decimal? previousClose, bool wicksIgnoreOpen, bool isFinal, int revision)

@@ -97,11 +97,18 @@ public sealed class KlineBuilder
             return false;
         }
 
-        if (IsLate(trade) || _recent.Contains(trade.Order.Id))
+        return !_recent.Contains(trade.Order.Id) && LacksHistory(trade);
+    }
+
+    /// <summary>Whether a kline that the trade is in or would be in stands in the archive only, and the trade is not too late to matter.</summary>
+    public bool LacksHistory(in Trade trade)
+    {
+        if (IsLate(trade))
         {
             return false;
         }
 
+        var seconds = Seconds(trade.EventTime);
         foreach (var level in _levels)
         {
             if (level.Interval.OpenSeconds(seconds) < level.CoveredFrom)
@@ -213,6 +220,53 @@ public sealed class KlineBuilder
         // One flag for all: every interval from the one it was added to upwards has changed, and marking each would touch them all.
         _currentsChanged = true;
         return ApplyResult.Applied;
+    }
+
+    /// <summary>Puts the trades of one slot into the chain's order. Those that were never applied must be applied first.</summary>
+    /// <param name="slot">Every trade of the mint in one slot, and so of one event time, in the chain's order. Not empty.</param>
+    public void SetOrder(ReadOnlySpan<Trade> slot)
+    {
+        if (slot.Length == 0 || IsLate(slot[0]))
+        {
+            return;
+        }
+
+        var seconds = Seconds(slot[0].EventTime);
+        foreach (var level in _levels)
+        {
+            var open = level.Interval.OpenSeconds(seconds);
+            if (level.Current.Open == open)
+            {
+                if (level.Current.SetOrder(slot))
+                {
+                    _changed = _currentsChanged = true;
+                }
+
+                continue;
+            }
+
+            for (var at = level.Closed.Count - 1; at >= 0 && level.Closed[at].Sums.Open >= open; at--)
+            {
+                ref var closed = ref level.Closed[at];
+                var closeBefore = closed.Sums.LastPrice;
+                if (closed.Sums.Open != open || !closed.Sums.SetOrder(slot))
+                {
+                    continue;
+                }
+
+                MarkChanged(level, ref closed);
+                if (closed.IsFinal)
+                {
+                    closed.Revision++;
+                    MarkUnarchived(ref closed);
+                }
+
+                if (closeBefore != closed.Sums.LastPrice)
+                {
+                    CloseChanged(level, at, closeBefore);
+                }
+            }
+        }
     }
 
     /// <summary>Moves the clock: buckets whose end and grace it has passed become final. Moving it back has no effect.</summary>

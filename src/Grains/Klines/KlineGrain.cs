@@ -134,6 +134,11 @@ public sealed partial class KlineGrain(
             }
         }
 
+        if (batch.IsSlotOrder)
+        {
+            await SetOrder(builder, trades);
+        }
+
         metrics.Ingested(applied, duplicates, late);
         await Publish(builder);
         Arm();
@@ -246,6 +251,24 @@ public sealed partial class KlineGrain(
                 builder.AddHistory(klines, from, before);
                 return;
             }
+        }
+    }
+
+    private async Task SetOrder(KlineBuilder builder, ImmutableArray<Trade> trades)
+    {
+        for (int from = 0, to; from < trades.Length; from = to)
+        {
+            for (to = from + 1; to < trades.Length && trades[to].Order.Id.Position == trades[from].Order.Id.Position;)
+            {
+                to++;
+            }
+
+            if (builder.LacksHistory(trades[from]))
+            {
+                await AddHistory(builder, trades[from]);
+            }
+
+            builder.SetOrder(trades.AsSpan(from, to - from));
         }
     }
 

@@ -189,24 +189,11 @@ internal sealed partial class SourcePump(
                 _unregistered[symbol.Symbol] = (symbol with { Source = description.Name }, IsNamed: true);
             }
 
-            foreach (ref readonly var trade in chunk.Trades.AsSpan())
-            {
-                if (!_lanes.TryGetValue(trade.Symbol, out var lane))
-                {
-                    lane = new Lane(trade.Symbol, grains.GetGrain<IKlineGrain>(trade.Symbol));
-                    _lanes.Add(trade.Symbol, lane);
-                    _unregistered.TryAdd(trade.Symbol, (new SymbolInfo(trade.Symbol, trade.Symbol, description.Name, trade.EventTime), IsNamed: false));
-                }
-
-                lane.Add(trade, ++_read);
-                if (_busy.Add(lane))
-                {
-                    (idle ??= []).Add(lane);
-                }
-            }
+            Add(chunk.Trades, isSlotOrder: false, ref idle);
+            Add(chunk.Ordered, isSlotOrder: true, ref idle);
 
             register = _unregistered.Count > 0;
-            _undelivered += chunk.Trades.Length;
+            _undelivered += chunk.Trades.Length + chunk.Ordered.Length;
             _marks.Enqueue(new Mark(_read, chunk.Checkpoint, chunk.Clock, time.GetTimestamp()));
             if (_undelivered >= MaxUndelivered)
             {
@@ -233,15 +220,36 @@ internal sealed partial class SourcePump(
         }
     }
 
+    /// <summary>Puts trades into their lanes; <paramref name="idle"/> gets the lanes that nobody drains yet. Under the lock.</summary>
+    private void Add(ImmutableArray<Trade> trades, bool isSlotOrder, ref List<Lane>? idle)
+    {
+        foreach (ref readonly var trade in trades.AsSpan())
+        {
+            if (!_lanes.TryGetValue(trade.Symbol, out var lane))
+            {
+                lane = new Lane(trade.Symbol, grains.GetGrain<IKlineGrain>(trade.Symbol));
+                _lanes.Add(trade.Symbol, lane);
+                _unregistered.TryAdd(trade.Symbol, (new SymbolInfo(trade.Symbol, trade.Symbol, description.Name, trade.EventTime), IsNamed: false));
+            }
+
+            lane.Add(trade, ++_read, isSlotOrder);
+            if (_busy.Add(lane))
+            {
+                (idle ??= []).Add(lane);
+            }
+        }
+    }
+
     private async Task Drain(Lane lane)
     {
         var retry = FirstRetry;
         while (true)
         {
             ImmutableArray<Trade> trades;
+            bool isSlotOrder;
             lock (_lock)
             {
-                if (!lane.TryTake(out trades))
+                if (!lane.TryTake(out trades, out isSlotOrder))
                 {
                     _busy.Remove(lane);
                     if (_busy.Count == 0)
@@ -258,7 +266,7 @@ internal sealed partial class SourcePump(
             {
                 try
                 {
-                    var result = await lane.Grain.Ingest(new TradeBatch { Source = description.Name, Trades = trades });
+                    var result = await lane.Grain.Ingest(new TradeBatch { Source = description.Name, Trades = trades, IsSlotOrder = isSlotOrder });
                     retry = FirstRetry;
                     Delivered(lane, trades.Length, result);
                     break;
@@ -551,7 +559,9 @@ internal sealed partial class SourcePump(
     /// <summary>One mint's trades on their way. Guarded by the pump's lock.</summary>
     private sealed class Lane(string symbol, IKlineGrain grain)
     {
-        private ImmutableArray<Trade>.Builder _waiting = ImmutableArray.CreateBuilder<Trade>();
+        private readonly Queue<(ImmutableArray<Trade> Trades, long Oldest, bool IsSlotOrder)> _earlier = new();
+        private readonly ImmutableArray<Trade>.Builder _waiting = ImmutableArray.CreateBuilder<Trade>();
+        private bool _waitingIsSlotOrder;
         private long _oldestWaiting;
         private long _oldestOnTheWay;
 
@@ -565,28 +575,44 @@ internal sealed partial class SourcePump(
         public bool IsAbandoned { get; set; }
 
         /// <summary>Number of the oldest trade not taken by the grain; valid while the lane is busy.</summary>
-        public long OldestUndelivered => _oldestOnTheWay != 0 ? _oldestOnTheWay : _oldestWaiting;
+        public long OldestUndelivered => _oldestOnTheWay != 0 ? _oldestOnTheWay : _earlier.TryPeek(out var earlier) ? earlier.Oldest : _oldestWaiting;
 
-        public void Add(in Trade trade, long number)
+        public void Add(in Trade trade, long number, bool isSlotOrder)
         {
+            if (_waiting.Count > 0 && isSlotOrder != _waitingIsSlotOrder)
+            {
+                // A correction of order is a batch of its own.
+                _earlier.Enqueue((_waiting.DrainToImmutable(), _oldestWaiting, _waitingIsSlotOrder));
+            }
+
             if (_waiting.Count == 0)
             {
                 _oldestWaiting = number;
+                _waitingIsSlotOrder = isSlotOrder;
             }
 
             _waiting.Add(trade);
         }
 
-        public bool TryTake(out ImmutableArray<Trade> trades)
+        public bool TryTake(out ImmutableArray<Trade> trades, out bool isSlotOrder)
         {
-            trades = [];
-            if (_waiting.Count == 0)
+            if (_earlier.TryDequeue(out var earlier))
             {
+                (trades, _oldestOnTheWay, isSlotOrder) = earlier;
+            }
+            else if (_waiting.Count > 0)
+            {
+                _oldestOnTheWay = _oldestWaiting;
+                isSlotOrder = _waitingIsSlotOrder;
+                trades = _waiting.DrainToImmutable();
+            }
+            else
+            {
+                trades = [];
+                isSlotOrder = false;
                 return false;
             }
 
-            _oldestOnTheWay = _oldestWaiting;
-            trades = _waiting.DrainToImmutable();
             IsFed = true;
             return true;
         }
