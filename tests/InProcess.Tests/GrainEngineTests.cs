@@ -583,4 +583,15 @@ public abstract class GrainEngineTests : IAsyncLifetime
         Assert.DoesNotContain(Probe.Events, e => e.Contains("deactivates", StringComparison.Ordinal));
         await Assert.ThrowsAnyAsync<Exception>(() => Soon(Grain().Key()));
     }
+
+    [Fact]
+    public async Task Deactivation_asked_for_by_a_call_that_waited_its_turn_happens_without_a_further_call()
+    {
+        var first = Grain().Step("first", waitFor: "go");
+        await Probe.Passed("first begins");
+        var leave = Grain().Leave(null);
+        Probe.Gate("go").SetResult();
+        await Soon(Task.WhenAll(first, leave));
+        await Until(() => Task.FromResult(Probe.Events.Any(e => e.EndsWith("deactivates: ApplicationRequested", StringComparison.Ordinal))));
+    }
 }

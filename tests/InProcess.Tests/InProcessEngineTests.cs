@@ -145,6 +145,18 @@ public sealed class InProcessEngineTests : GrainEngineTests
     }
 
     [Fact]
+    public async Task Killed_engine_runs_no_grain_past_its_next_await()
+    {
+        var step = Grain().Step("step", waitFor: "go");
+        await Probe.Passed("step begins");
+        await Engine.Kill();
+        await Assert.ThrowsAsync<SiloUnavailableException>(() => Soon(step));
+        Probe.Gate("go").SetResult();
+        await Engine.DisposeAsync();
+        Assert.DoesNotContain("step ends", Probe.Events);
+    }
+
+    [Fact]
     public async Task Requests_are_used_again()
     {
         await Soon(Grain().Key());

@@ -65,7 +65,7 @@ namespace Orleans.Streams
 
         public abstract Guid HandleId { get; }
 
-        /// <summary>Ends the subscription. Harmless to repeat. No callback begins after it has returned.</summary>
+        /// <summary>Ends the subscription. Harmless to repeat. What waited is dropped; a callback that has begun goes on. A grain's subscription also ends with its activation.</summary>
         public abstract Task UnsubscribeAsync();
 
         public abstract bool Equals(StreamSubscriptionHandle<T>? other);

@@ -33,6 +33,7 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
     private readonly List<IDisposable> _subscriptions = [];
     private WorkItem? _inbox;
     private volatile Stage _stage;
+    private volatile bool _isKilled;
     private AsyncServiceScope _scope;
     private List<Turn>? _waiting;
     private int _running;
@@ -72,7 +73,7 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
     internal GrainEngine Engine => _class.Engine;
 
     /// <summary>Calls go to the next activation. Any thread.</summary>
-    internal bool IsGone => _stage == Stage.Gone;
+    internal bool IsGone => _stage == Stage.Gone || _isKilled;
 
     /// <summary>Calls that reached the grain. Any thread, approximately.</summary>
     internal long Calls => Volatile.Read(ref _calls);
@@ -153,13 +154,9 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
     /// <summary>Lets go of everything without a word to the grain. Any thread.</summary>
     internal void Kill()
     {
-        _stage = Stage.Gone;
-        _deactivated.TrySetResult();
-        Enqueue(new ActionItem(static activation =>
-        {
-            activation.EndTimersAndSubscriptions();
-            activation.ForwardWaiting();
-        }));
+        // At once, not in turn: what stands in the queue does not begin.
+        _isKilled = true;
+        Enqueue(new ActionItem(static _ => { }));
     }
 
     internal GrainTimer AddTimer(Func<CancellationToken, Task> callback, GrainTimerCreationOptions options)
@@ -301,6 +298,14 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
                 oldest = item.Next;
                 item.Next = null;
                 budget--;
+                if (_isKilled)
+                {
+                    // As in a crash, what was going on ends at its next await. Calls get their answer from the engine.
+                    EndKilled();
+                    (item as Turn)?.Forward(this);
+                    continue;
+                }
+
                 try
                 {
                     item.Run(this);
@@ -310,7 +315,7 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
                     Engine.Log.LogError(exception, "Grain {Grain}: a continuation that nobody waits for has thrown", GrainId);
                 }
 
-                if (_mustPump)
+                while (_mustPump)
                 {
                     Pump();
                 }
@@ -510,6 +515,17 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
         }
 
         _deactivated.TrySetResult();
+    }
+
+    private void EndKilled()
+    {
+        if (!_deactivated.Task.IsCompleted)
+        {
+            _stage = Stage.Gone;
+            EndTimersAndSubscriptions();
+            ForwardWaiting();
+            _deactivated.TrySetResult();
+        }
     }
 
     private void ForwardWaiting()

@@ -42,7 +42,7 @@ internal sealed class GrainEngine : IGrainFactory, IClusterClient, IHostedServic
         _tick = new[] { options.ResponseTimeout / 4, options.CollectionQuantum, TimeSpan.FromSeconds(1) }.Min();
         _collectionAge = TicksOf(options.CollectionAge);
         _collectionQuantum = TicksOf(options.CollectionQuantum);
-        using (ExecutionContext.SuppressFlow())
+        using (ExecutionContext.IsFlowSuppressed() ? default(AsyncFlowControl?) : ExecutionContext.SuppressFlow())
         {
             _clock = time.CreateTimer(static engine => ((GrainEngine)engine!).Tick(), this, _tick, _tick);
         }

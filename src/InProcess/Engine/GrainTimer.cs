@@ -23,7 +23,7 @@ internal sealed class GrainTimer : Turn, IGrainTimer
         _activation = activation;
         _callback = callback;
         _options = options;
-        using (ExecutionContext.SuppressFlow())
+        using (ExecutionContext.IsFlowSuppressed() ? default(AsyncFlowControl?) : ExecutionContext.SuppressFlow())
         {
             _timer = activation.Engine.Time.CreateTimer(static timer => ((GrainTimer)timer!).Tick(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         }

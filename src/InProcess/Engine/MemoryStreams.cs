@@ -197,6 +197,10 @@ internal sealed class Subscription<T>(MemoryStreamProvider provider, StreamId st
         {
             grain.Forget(this);
         }
+        else
+        {
+            grain?.Enqueue(new ActionItem(activation => activation.Forget(this)));
+        }
     }
 
     void IThreadPoolWorkItem.Execute() => _ = DeliverToClient();
