@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Cors.Infrastructure;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.SignalR;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -30,6 +31,7 @@ public static class WebSetup
         services.AddSingleton<KlineViews>();
         services.AddSingleton<MintFeeds>();
         services.AddHostedService(provider => provider.GetRequiredService<MintFeeds>());
+        services.TryAddSingleton<IKlineCluster, ClusterKlines>();
         services.AddSingleton<KlineRoutes>();
         services.AddSingleton<HealthRoutes>();
         services.AddSingleton<StorageHealth>();
@@ -38,6 +40,19 @@ public static class WebSetup
         services.AddHealthChecks()
             .AddCheck<StorageHealth>("storage", tags: [HealthRoutes.ReadyTag])
             .AddCheck<SourcesHealth>("sources", tags: [HealthRoutes.ReadyTag]);
+
+        services.AddSingleton<SignalRFormats>();
+        services.AddSingleton<HubServices>();
+        services.AddSingleton<HubLifetimeManager<KlineHub>, KlineConnections>();
+        services.AddSignalR().AddJsonProtocol(json => json.PayloadSerializerOptions.Converters.Add(new HubJsonConverter()));
+        services.AddOptions<HubOptions>().Configure<IOptions<WebOptions>>((hub, web) =>
+        {
+            hub.MaximumReceiveMessageSize = web.Value.Limits.MessageBytes;
+            hub.KeepAliveInterval = web.Value.Ping.Interval;
+            hub.ClientTimeoutInterval = web.Value.Ping.Timeout;
+            hub.EnableDetailedErrors = false;
+            hub.StreamBufferCapacity = 1;
+        });
 
         services.AddRouting();
         services.AddCors();
@@ -69,6 +84,7 @@ public static class WebSetup
         app.UsePage(services.GetRequiredService<IOptions<WebOptions>>().Value.PagePath);
         services.GetRequiredService<KlineRoutes>().Map(app);
         services.GetRequiredService<HealthRoutes>().Map(app);
+        app.MapHub<KlineHub>("/hubs/kline");
         return app;
     }
 }

@@ -12,7 +12,7 @@ namespace KlineOrleans.Web;
 /// <summary>History and symbols over HTTP: <c>/api/v1</c> (docs/wire).</summary>
 internal sealed class KlineRoutes(KlineViews views, KlineHistory history, SymbolDirectory symbols, IKlineArchive archive, IOptions<WebOptions> options, ILogger<KlineRoutes> log)
 {
-    private const int LongestQuery = 100;
+    public const int LongestQuery = 100;
     private static readonly JsonWriterOptions Json = new() { SkipValidation = true };
 
     public void Map(IEndpointRouteBuilder routes)
@@ -63,8 +63,7 @@ internal sealed class KlineRoutes(KlineViews views, KlineHistory history, Symbol
             return error;
         }
 
-        // Without a beginning the newest klines are meant, and the next page is the one before them.
-        var start = new HistoryCursor(Newest: before is not null || from is null, from, before is { } b && (to is null || b < to) ? b : to);
+        var start = HistoryCursor.Of(from, to, before);
         if (cursorText is not null && !HistoryCursor.TryDecode(cursorText, out start, out error))
         {
             return error;
@@ -87,9 +86,8 @@ internal sealed class KlineRoutes(KlineViews views, KlineHistory history, Symbol
             return ApiError.Bad("interval", interval.Name(), "for this symbol " + string.Join(", ", view.Rules.Intervals.Select(i => i.Name())));
         }
 
-        var page = await history.Read(view, new HistoryQuery(interval, start.From, start.To, limit, start.Newest), context.RequestAborted);
-        var next = !page.HasMore || page.Klines.Count == 0 ? null
-            : (start.Newest ? start with { To = page.Klines[0].OpenTime } : start with { From = page.Klines[^1].EndTime }).Encode();
+        var page = await history.Read(view, start.Query(interval, limit), context.RequestAborted);
+        var next = start.Next(page);
 
         var response = context.Response;
         var tag = Tag(page.Klines, exact, next);

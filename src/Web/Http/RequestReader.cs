@@ -103,6 +103,16 @@ internal static class RequestReader
 /// <param name="Newest">The page holds the newest klines before <paramref name="To"/>; otherwise the oldest from <paramref name="From"/> on.</param>
 internal readonly record struct HistoryCursor(bool Newest, DateTimeOffset? From, DateTimeOffset? To)
 {
+    /// <summary>The first page of a request. Without a beginning the newest klines are meant, and the page that follows is the one before them.</summary>
+    public static HistoryCursor Of(DateTimeOffset? from, DateTimeOffset? to, DateTimeOffset? before) =>
+        new(before is not null || from is null, from, before is { } b && (to is null || b < to) ? b : to);
+
+    public HistoryQuery Query(KlineInterval interval, int limit) => new(interval, From, To, limit, Newest);
+
+    /// <summary>The cursor of the page that follows; null after the last.</summary>
+    public string? Next(HistoryPage page) =>
+        !page.HasMore || page.Klines.Count == 0 ? null : (Newest ? this with { To = page.Klines[0].OpenTime } : this with { From = page.Klines[^1].EndTime }).Encode();
+
     public string Encode() => WebEncoders.Base64UrlEncode(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"1.{(Newest ? 'b' : 'f')}.{From?.ToUnixTimeMilliseconds()}.{To?.ToUnixTimeMilliseconds()}")));
 
     public static bool TryDecode(string text, out HistoryCursor cursor, out ApiError? error)

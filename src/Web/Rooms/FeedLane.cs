@@ -18,6 +18,12 @@ internal sealed class FeedLane(Lane lane) : ILaneWork
             case Attachment attachment:
                 Attach(attachment);
                 break;
+            case Narrowing narrowing:
+                Detach(narrowing.From);
+                narrowing.To.IsHeld = narrowing.From.IsHeld;
+                narrowing.To.HeldSince = narrowing.From.HeldSince;
+                Attach(new Attachment(narrowing.To, []));
+                break;
             case Follower follower:
                 Detach(follower);
                 break;
@@ -152,6 +158,9 @@ internal sealed class FeedLane(Lane lane) : ILaneWork
 
 /// <summary>A follower joins its room, after these messages that it missed.</summary>
 internal sealed record Attachment(Follower Follower, IReadOnlyList<FeedMessage> Missed);
+
+/// <summary>A follower takes the place of one with more intervals.</summary>
+internal sealed record Narrowing(Follower From, Follower To);
 
 /// <summary>A second has passed.</summary>
 internal sealed record LaneTick(long Now, long LongestHold);

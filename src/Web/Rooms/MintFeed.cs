@@ -202,6 +202,16 @@ internal sealed class MintFeed
         }
     }
 
+    /// <summary>Puts a follower of fewer intervals in another's place, without a gap.</summary>
+    public void Narrow(Follower from, Follower to)
+    {
+        lock (_lock)
+        {
+            var lane = _lanes[from.Session.Lane.Number]!;
+            lane.Lane.Post(lane, new Narrowing(from, to));
+        }
+    }
+
     /// <summary>The newest klines now. False until the feed is ready, and while it heals: then the grain knows better.</summary>
     public bool TryGetView(int intervals, out KlineView? view)
     {

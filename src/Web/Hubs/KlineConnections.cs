@@ -1,0 +1,69 @@
+using System.Collections.Concurrent;
+using System.Net;
+using Microsoft.AspNetCore.SignalR;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace KlineOrleans.Web;
+
+/// <summary>The connections of the hub: gives each its session. Thread safe.</summary>
+/// <remarks>
+/// SignalR's own fan-out (groups, Clients.All) waits for nobody and buffers for a slow connection without bound. Here each connection has one writer, which
+/// waits for the connection, and an outbox with an end.
+/// </remarks>
+internal sealed class KlineConnections(HubServices services, WebCounters counters, IOptions<WebOptions> options, TimeProvider time, ILogger<KlineConnections> log, ILogger<DefaultHubLifetimeManager<KlineHub>> baseLog)
+    : DefaultHubLifetimeManager<KlineHub>(baseLog)
+{
+    /// <summary>Where a connection keeps its <see cref="Client"/>.</summary>
+    public static readonly object ClientKey = new();
+
+    private readonly ConcurrentDictionary<IPAddress, int> _byAddress = new();
+
+    public override async Task OnConnectedAsync(HubConnectionContext connection)
+    {
+        await base.OnConnectedAsync(connection);
+        var limits = options.Value.Limits;
+        var wire = new SignalRWire(connection, time);
+        var session = new Session(services.Feeds.NextLane(), wire, services.OutboxLimits, time);
+        var client = new Client(session, services.Feeds, counters, limits.SubscriptionsPerClient, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, time));
+        connection.Items[ClientKey] = client;
+
+        var address = connection.GetHttpContext()?.Connection.RemoteIpAddress ?? IPAddress.None;
+        connection.Items[typeof(IPAddress)] = address;
+        var ofAddress = _byAddress.AddOrUpdate(address, 1, static (_, count) => count + 1);
+        if (counters.AddConnections(1) > limits.Connections || ofAddress > limits.ConnectionsPerAddress)
+        {
+            log.LogWarning("A client from {Address} is refused: {Connections} connections, {OfAddress} of them from there", address, counters.Connections, ofAddress);
+            client.Close(DisconnectReason.Busy);
+        }
+
+        _ = Watch(client);
+    }
+
+    public override async Task OnDisconnectedAsync(HubConnectionContext connection)
+    {
+        if (connection.Items.Remove(ClientKey, out var value) && value is Client client)
+        {
+            client.Close(DisconnectReason.ClientClosed);
+            counters.AddConnections(-1);
+            var address = (IPAddress)connection.Items[typeof(IPAddress)]!;
+            if (_byAddress.AddOrUpdate(address, 0, static (_, count) => count - 1) == 0)
+            {
+                _byAddress.TryRemove(new KeyValuePair<IPAddress, int>(address, 0));
+            }
+        }
+
+        await base.OnDisconnectedAsync(connection);
+    }
+
+    /// <summary>A session that ends by itself leaves its rooms at once, not when the transport notices.</summary>
+    private async Task Watch(Client client)
+    {
+        var reason = await client.Session.Ended;
+        client.Close(reason);
+        if (reason is DisconnectReason.SlowConsumer or DisconnectReason.RateLimit)
+        {
+            log.LogInformation("A session ended: {Reason}", reason);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+using Microsoft.AspNetCore.SignalR;
+using Microsoft.AspNetCore.SignalR.Protocol;
+
+namespace KlineOrleans.Web;
+
+/// <summary>A hub connection as a session's wire. Each write waits until SignalR's pipe takes it, so nothing piles up behind it.</summary>
+internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider time) : ISessionWire
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    public ValueTask Write(ReadOnlyMemory<Outgoing> messages)
+    {
+        var span = messages.Span;
+        for (var i = 0; i < span.Length; i++)
+        {
+            if (span[i].IsOver)
+            {
+                continue;
+            }
+
+            var write = connection.WriteAsync(((HubPayload)span[i].Payload).Message, connection.ConnectionAborted);
+            if (!write.IsCompletedSuccessfully)
+            {
+                return Finish(write, messages[(i + 1)..]);
+            }
+
+            write.GetAwaiter().GetResult();
+        }
+
+        return ValueTask.CompletedTask;
+    }
+
+    public void Close(DisconnectReason reason, Task written) => _ = CloseAsync(reason, written);
+
+    private async ValueTask Finish(ValueTask first, ReadOnlyMemory<Outgoing> rest)
+    {
+        await first;
+        for (var i = 0; i < rest.Length; i++)
+        {
+            var message = rest.Span[i];
+            if (!message.IsOver)
+            {
+                await connection.WriteAsync(((HubPayload)message.Payload).Message, connection.ConnectionAborted);
+            }
+        }
+    }
+
+    private async Task CloseAsync(DisconnectReason reason, Task written)
+    {
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        var sentence = reason switch
+        {
+            DisconnectReason.SlowConsumer => $"{(int)ApiErrorCode.Busy}: SlowConsumer: too much waited for this client. Come back and resume.",
+            DisconnectReason.RateLimit => $"{(int)ApiErrorCode.RateLimit}: RateLimit: too many requests. Come back later.",
+            DisconnectReason.Busy => $"{(int)ApiErrorCode.Busy}: Busy: the server holds as many clients as it may. Come back later.",
+            DisconnectReason.ServerShutdown => $"{(int)ApiErrorCode.Busy}: ServerShutdown: the server stops. Come back and resume.",
+            _ => null,
+        };
+        try
+        {
+            if (sentence is not null)
+            {
+                // A client that still reads is told why; one that does not is not waited for.
+                using var patience = new CancellationTokenSource(Patience, time);
+                await written.WaitAsync(patience.Token);
+                await connection.WriteAsync(new CloseMessage(sentence, allowReconnect: true), patience.Token).AsTask().WaitAsync(patience.Token);
+            }
+        }
+        catch (Exception)
+        {
+            // It is closed either way.
+        }
+        finally
+        {
+            connection.Abort();
+        }
+    }
+}
+
+/// <summary>A streaming call as a session's wire: the caller takes one item after the other, and the next batch follows when it took the last.</summary>
+internal sealed class StreamWire : ISessionWire
+{
+    private readonly System.Threading.Channels.Channel<HubJson> _items = System.Threading.Channels.Channel.CreateUnbounded<HubJson>();
+    private TaskCompletionSource? _taken;
+
+    public ValueTask Write(ReadOnlyMemory<Outgoing> messages)
+    {
+        var taken = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Volatile.Write(ref _taken, taken);
+        foreach (var message in messages.Span)
+        {
+            if (!message.IsOver)
+            {
+                _items.Writer.TryWrite(new HubJson(message.Payload.Bytes));
+            }
+        }
+
+        return new ValueTask(taken.Task);
+    }
+
+    public void Close(DisconnectReason reason, Task written) =>
+        _items.Writer.TryComplete(reason == DisconnectReason.SlowConsumer ? new HubException($"{(int)ApiErrorCode.Busy}: SlowConsumer: too much waited for this client. Come back and resume.") : null);
+
+    /// <summary>The next item; null when the session has ended.</summary>
+    public async ValueTask<HubJson?> Next(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            if (_items.Reader.TryRead(out var item))
+            {
+                return item;
+            }
+
+            Volatile.Read(ref _taken)?.TrySetResult();
+            if (!await _items.Reader.WaitToReadAsync(cancellationToken))
+            {
+                return null;
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+namespace KlineOrleans.Web;
+
+/// <summary>One connected client of whatever transport: its session and what it follows. Thread safe.</summary>
+/// <remarks>A second subscription to a symbol adds its intervals to the first and begins anew: the client counts them once.</remarks>
+internal sealed class Client(Session session, MintFeeds feeds, WebCounters counters, int mostSubscriptions, RateLimit rate)
+{
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, (MintFeed Feed, Follower Follower)> _followed = new(StringComparer.Ordinal);
+    private int _subscriptions;
+    private bool _closed;
+
+    public Session Session => session;
+
+    public RateLimit Rate => rate;
+
+    /// <summary>Pairs of symbol and interval that are followed.</summary>
+    public int Subscriptions
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _subscriptions;
+            }
+        }
+    }
+
+    /// <summary>Follows a symbol: the follower is held until its answer is written.</summary>
+    /// <param name="feed">Entered by the caller; on success this client leaves it later, else the caller does.</param>
+    /// <param name="makeFollower">Makes the follower for all intervals that are followed from now on.</param>
+    /// <returns>Null if the limit of subscriptions is reached or the client is gone.</returns>
+    public (Follower Follower, Attached Attached)? Follow(MintFeed feed, int intervals, Func<int, Follower> makeFollower, (long Epoch, long Seq)? resume, int newest, int mostMissed)
+    {
+        lock (_lock)
+        {
+            var old = _followed.TryGetValue(feed.Symbol, out var existing) ? existing.Follower.Intervals : 0;
+            var added = IntervalBits.Count(old | intervals) - IntervalBits.Count(old);
+            if (_closed || _subscriptions + added > mostSubscriptions)
+            {
+                return null;
+            }
+
+            var follower = makeFollower(old | intervals);
+            if (existing.Feed is not null && existing.Feed != feed)
+            {
+                existing.Feed.Detach(existing.Follower);
+            }
+
+            var attached = feed.Attach(follower, existing.Feed == feed ? existing.Follower : null, resume, newest, mostMissed);
+            if (existing.Feed is not null)
+            {
+                feeds.Leave(existing.Feed);
+            }
+
+            _followed[feed.Symbol] = (feed, follower);
+            Count(added);
+            return (follower, attached);
+        }
+    }
+
+    /// <summary>Stops following intervals of a symbol; those that stay go on without a gap.</summary>
+    /// <param name="intervals">0 for all.</param>
+    public void Unfollow(string symbol, int intervals, Func<Follower, int, Follower> makeFollower)
+    {
+        lock (_lock)
+        {
+            if (!_followed.TryGetValue(symbol, out var followed))
+            {
+                return;
+            }
+
+            var old = followed.Follower.Intervals;
+            var left = intervals == 0 ? 0 : old & ~intervals;
+            if (left == old)
+            {
+                return;
+            }
+
+            Count(IntervalBits.Count(left) - IntervalBits.Count(old));
+            if (left == 0)
+            {
+                followed.Feed.Detach(followed.Follower);
+                feeds.Leave(followed.Feed);
+                _followed.Remove(symbol);
+                return;
+            }
+
+            // What waits for the old follower still goes out, before anything of the new one: narrowing loses nothing.
+            var follower = makeFollower(followed.Follower, left);
+            followed.Feed.Narrow(followed.Follower, follower);
+            _followed[symbol] = (followed.Feed, follower);
+        }
+    }
+
+    /// <summary>Takes one place among the subscriptions, for a streaming call. Given back with <see cref="GiveBack"/>.</summary>
+    public bool TryTake()
+    {
+        lock (_lock)
+        {
+            if (_closed || _subscriptions >= mostSubscriptions)
+            {
+                return false;
+            }
+
+            Count(1);
+            return true;
+        }
+    }
+
+    public void GiveBack()
+    {
+        lock (_lock)
+        {
+            if (!_closed)
+            {
+                Count(-1);
+            }
+        }
+    }
+
+    /// <summary>The client is gone: nothing of it is left in any room.</summary>
+    public void Close(DisconnectReason reason)
+    {
+        lock (_lock)
+        {
+            if (_closed)
+            {
+                return;
+            }
+
+            foreach (var (feed, follower) in _followed.Values)
+            {
+                feed.Detach(follower);
+                feeds.Leave(feed);
+            }
+
+            _followed.Clear();
+            Count(-_subscriptions);
+            _closed = true;
+        }
+
+        session.End(reason);
+    }
+
+    private void Count(int by)
+    {
+        _subscriptions += by;
+        counters.AddSubscriptions(by);
+    }
+}
