@@ -38,7 +38,7 @@ public static class WebSetup
         services.AddSingleton<SourceMonitor>();
         services.AddHostedService(provider => provider.GetRequiredService<SourceMonitor>());
         services.AddHealthChecks()
-            .AddCheck<StorageHealth>("storage", tags: [HealthRoutes.ReadyTag])
+            .AddCheck<StorageHealth>("archive", tags: [HealthRoutes.ReadyTag])
             .AddCheck<SourcesHealth>("sources", tags: [HealthRoutes.ReadyTag]);
 
         services.AddSingleton<SignalRFormats>();
