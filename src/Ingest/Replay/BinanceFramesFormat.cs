@@ -16,6 +16,7 @@ internal sealed class BinanceFramesFormat(SkipCounts skipped) : IRecordingFormat
 
     public string? Read(ReadOnlySpan<byte> line, long lineNumber, List<Trade> trades, List<SymbolInfo> symbols)
     {
+        var before = trades.Count;
         try
         {
             var json = new Utf8JsonReader(line);
@@ -28,6 +29,8 @@ internal sealed class BinanceFramesFormat(SkipCounts skipped) : IRecordingFormat
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
+            // Half of a broken line is not trusted either.
+            trades.RemoveRange(before, trades.Count - before);
             skipped.Add(SkipReason.MalformedFrame);
             return "not a JSON frame";
         }

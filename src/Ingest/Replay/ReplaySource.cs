@@ -22,6 +22,7 @@ internal sealed class ReplaySource(SourceOptions source, TimeProvider timeProvid
 
     // How often the clock moves between two lines of a paced recording.
     private static readonly TimeSpan TickLength = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan ShortestWait = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan LogPause = TimeSpan.FromSeconds(10);
     private static readonly DateTimeOffset LastPassStart = new(9000, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
@@ -118,7 +119,9 @@ internal sealed class ReplaySource(SourceOptions source, TimeProvider timeProvid
 
                         while (pace.Remaining(clock, lineClock) is { } remaining && remaining > TimeSpan.Zero)
                         {
-                            await Task.Delay(remaining < TickLength ? remaining : TickLength, timeProvider, cancellationToken);
+                            // Less than a millisecond would be no wait at all, and a loop that spins.
+                            var wait = remaining < TickLength ? remaining : TickLength;
+                            await Task.Delay(wait > ShortestWait ? wait : ShortestWait, timeProvider, cancellationToken);
                             var now = pace.Clock(lineClock);
                             if (now < lineClock)
                             {

@@ -45,7 +45,7 @@ internal sealed class LogDecoder(ProgramCatalog programs, SkipCounts skipped)
     public string? Signature { get; private set; }
 
     /// <summary>The events of the newest frame.</summary>
-    public IReadOnlyList<DecodedEvent> Events => _events;
+    public List<DecodedEvent> Events => _events;
 
     /// <summary>Decodes one frame. Never throws for what it holds.</summary>
     public LogFrameKind Decode(ReadOnlySpan<byte> frame)

@@ -9,7 +9,7 @@ internal sealed class SolanaTrades(string source, ProgramCatalog programs, Event
     private readonly LogDecoder _decoder = new(programs, skipped);
 
     /// <summary>The newest frame's events, trades or not.</summary>
-    public IReadOnlyList<DecodedEvent> Events => _decoder.Events;
+    public List<DecodedEvent> Events => _decoder.Events;
 
     /// <summary>Decodes a frame and adds its trades, in the order of its log. Their ReceivedTime is their event time: the caller's to change.</summary>
     /// <param name="sequence">The frame's place among those of its slot (<see cref="TradeOrder.Sequence"/>).</param>
