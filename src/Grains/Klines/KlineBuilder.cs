@@ -36,6 +36,8 @@ public sealed class KlineBuilder
 
     private const byte StateVersion = 1;
 
+    private static readonly Comparer<Kline> ByOpenTime = Comparer<Kline>.Create(static (a, b) => a.OpenTime.CompareTo(b.OpenTime));
+
     private readonly Level[] _levels;
     private readonly RecentTrades _recent = new();
     private readonly long _grace;
@@ -245,26 +247,29 @@ public sealed class KlineBuilder
                 continue;
             }
 
-            for (var at = level.Closed.Count - 1; at >= 0 && level.Closed[at].Sums.Open >= open; at--)
+            var at = level.Find(open);
+            if (at < 0)
             {
-                ref var closed = ref level.Closed[at];
-                var closeBefore = closed.Sums.LastPrice;
-                if (closed.Sums.Open != open || !closed.Sums.SetOrder(slot))
-                {
-                    continue;
-                }
+                continue;
+            }
 
-                MarkChanged(level, ref closed);
-                if (closed.IsFinal)
-                {
-                    closed.Revision++;
-                    MarkUnarchived(ref closed);
-                }
+            ref var closed = ref level.Closed[at];
+            var closeBefore = closed.Sums.LastPrice;
+            if (!closed.Sums.SetOrder(slot))
+            {
+                continue;
+            }
 
-                if (closeBefore != closed.Sums.LastPrice)
-                {
-                    CloseChanged(level, at, closeBefore);
-                }
+            MarkChanged(level, ref closed);
+            if (closed.IsFinal)
+            {
+                closed.Revision++;
+                MarkUnarchived(ref closed);
+            }
+
+            if (closeBefore != closed.Sums.LastPrice)
+            {
+                CloseChanged(level, at, closeBefore);
             }
         }
     }
@@ -282,6 +287,7 @@ public sealed class KlineBuilder
         {
             var level = _levels[i];
             Newest(level, ref newest);
+            var from = into.Count;
             TakeFlats(level, into);
             if (level.Changed > 0)
             {
@@ -311,7 +317,7 @@ public sealed class KlineBuilder
 
             if (Rules.Empty == EmptyPolicy.Flat)
             {
-                SortNewest(into, level.Interval);
+                into.Sort(from, into.Count - from, ByOpenTime);
             }
         }
 
@@ -644,16 +650,12 @@ public sealed class KlineBuilder
     private void AddToOlder(Level level, long open, in Trade trade)
     {
         Debug.Assert(open >= level.CoveredFrom, "The archive was asked first.");
-        var at = level.Closed.Count;
-        while (at > 0 && level.Closed[at - 1].Sums.Open > open)
-        {
-            at--;
-        }
-
-        var inserted = at == 0 || level.Closed[at - 1].Sums.Open != open;
+        var at = level.Find(open);
+        var inserted = at < 0;
         decimal? closeBefore;
         if (inserted)
         {
+            at = ~at;
             var isFinal = DueOf(level, open) <= _clock;
             var revisionBefore = RevisionOf(level, at);
             closeBefore = OpenOf(level, at);
@@ -673,7 +675,6 @@ public sealed class KlineBuilder
         }
         else
         {
-            at--;
             closeBefore = level.Closed[at].Sums.LastPrice;
         }
 
@@ -765,45 +766,28 @@ public sealed class KlineBuilder
     private void AddFlat(Level level, long open, decimal close, int revision, bool isFinal)
     {
         _changed = true;
-        level.Flats.Add(Kline.Flat(level.Interval, DateTimeOffset.FromUnixTimeSeconds(open), new Price(close), isFinal) with { Revision = isFinal ? revision : 0 });
+        level.Flats[open] = Kline.Flat(level.Interval, DateTimeOffset.FromUnixTimeSeconds(open), new Price(close), isFinal) with { Revision = isFinal ? revision : 0 };
+        if (level.Flats.Count >= 2 * MostFlatKlines)
+        {
+            foreach (var old in level.Flats.Keys.Order().Take(level.Flats.Count - MostFlatKlines).ToList())
+            {
+                level.Flats.Remove(old);
+            }
+        }
     }
 
     private static void TakeFlats(Level level, ImmutableArray<Kline>.Builder into)
     {
-        for (var i = 0; i < level.Flats.Count; i++)
+        foreach (var (open, flat) in level.Flats)
         {
-            var open = level.Flats[i].OpenTime;
-            var replaced = open.ToUnixTimeSeconds() == level.Current.Open || level.Find(open.ToUnixTimeSeconds());
-            for (var later = i + 1; later < level.Flats.Count && !replaced; later++)
+            // A trade may have come since.
+            if (open != level.Current.Open && level.Find(open) < 0)
             {
-                replaced = level.Flats[later].OpenTime == open;
-            }
-
-            if (!replaced)
-            {
-                into.Add(level.Flats[i]);
+                into.Add(flat);
             }
         }
 
         level.Flats.Clear();
-    }
-
-    /// <summary>Puts the klines of one interval, just added, in order of time.</summary>
-    private static void SortNewest(ImmutableArray<Kline>.Builder klines, KlineInterval interval)
-    {
-        var from = klines.Count;
-        while (from > 0 && klines[from - 1].Interval == interval)
-        {
-            from--;
-        }
-
-        for (var i = from + 1; i < klines.Count; i++)
-        {
-            for (var j = i; j > from && klines[j].OpenTime < klines[j - 1].OpenTime; j--)
-            {
-                (klines[j], klines[j - 1]) = (klines[j - 1], klines[j]);
-            }
-        }
     }
 
     /// <summary>The newest bucket of an interval: its own sums and, once it has been called for every shorter interval in turn, those still with them.</summary>
@@ -911,7 +895,9 @@ public sealed class KlineBuilder
         public readonly KlineInterval Interval = interval;
         public readonly long Length = interval.Seconds();
         public readonly Ring<Closed> Closed = new();
-        public readonly List<Kline> Flats = [];
+
+        /// <summary>Flat klines to announce, by open time.</summary>
+        public readonly Dictionary<long, Kline> Flats = [];
 
         /// <summary>The newest bucket, without what still stands in the current bucket of a shorter interval.</summary>
         public Bucket Current = Bucket.Empty(Bucket.None);
@@ -939,17 +925,30 @@ public sealed class KlineBuilder
         /// <summary>Open time of the newest bucket with trades.</summary>
         public long Newest => Current.Exists ? Current.Open : Closed.Count > 0 ? Closed[Closed.Count - 1].Sums.Open : CoveredFrom == long.MinValue ? long.MinValue : CoveredFrom - 1;
 
-        public bool Find(long open)
+        /// <summary>The place of a bucket among the closed, or the complement of the place where it would stand.</summary>
+        public int Find(long open)
         {
-            for (var at = Closed.Count - 1; at >= 0 && Closed[at].Sums.Open >= open; at--)
+            int low = 0, high = Closed.Count - 1;
+            while (low <= high)
             {
-                if (Closed[at].Sums.Open == open)
+                var middle = (low + high) >> 1;
+                var found = Closed[middle].Sums.Open;
+                if (found == open)
                 {
-                    return true;
+                    return middle;
+                }
+
+                if (found < open)
+                {
+                    low = middle + 1;
+                }
+                else
+                {
+                    high = middle - 1;
                 }
             }
 
-            return false;
+            return ~low;
         }
     }
 }

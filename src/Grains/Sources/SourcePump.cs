@@ -27,6 +27,9 @@ internal sealed partial class SourcePump(
     /// <summary>Trades read and not yet taken by their grains at which reading waits.</summary>
     internal const int MaxUndelivered = 65_536;
 
+    /// <summary>The most trades in one call to a grain, so that its turns stay short. A correction of order may be longer: it is not cut within a slot.</summary>
+    internal const int MaxBatch = 1_024;
+
     /// <summary>Mints that are asked to save at the same time.</summary>
     private const int MaxSavesAtOnce = 2_000;
 
@@ -101,6 +104,12 @@ internal sealed partial class SourcePump(
         {
             Settle();
             var state = _state ?? status.State;
+            if (state == SourceState.Ended && _state is null)
+            {
+                // Read to its end, and not saved to its end yet.
+                state = SourceState.Replaying;
+            }
+
             if (state != _shown)
             {
                 _shown = state;
@@ -579,7 +588,7 @@ internal sealed partial class SourcePump(
 
         public void Add(in Trade trade, long number, bool isSlotOrder)
         {
-            if (_waiting.Count > 0 && isSlotOrder != _waitingIsSlotOrder)
+            if (_waiting.Count > 0 && (isSlotOrder != _waitingIsSlotOrder || (!isSlotOrder && _waiting.Count >= MaxBatch)))
             {
                 // A correction of order is a batch of its own.
                 _earlier.Enqueue((_waiting.DrainToImmutable(), _oldestWaiting, _waitingIsSlotOrder));
