@@ -502,10 +502,12 @@ internal sealed class MintFeed
         {
             var old = before.Series(interval);
             var oldCovered = KlineView.Covered(before.CoveredFrom, interval);
+            var newCovered = KlineView.Covered(after.CoveredFrom, interval);
             var all = new KlineSeries();
             foreach (var kline in archived)
             {
-                if (kline.Interval == interval)
+                // The archive was read after the snapshot was taken: what it has beyond the snapshot comes as updates.
+                if (kline.Interval == interval && kline.OpenTime < newCovered)
                 {
                     all.Put(kline);
                 }
