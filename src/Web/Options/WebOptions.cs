@@ -82,8 +82,8 @@ public sealed class WebOptions
     /// <summary>What a followed mint keeps.</summary>
     public sealed class FeedOptions
     {
-        /// <summary>Updates kept for clients that come back. 16 to 1,000,000. Default: 1,024.</summary>
-        public int Ring { get; set; } = 1_024;
+        /// <summary>Updates kept for clients that come back; each takes some 4 KB with all intervals. 32 to 1,000,000. Default: 512.</summary>
+        public int Ring { get; set; } = 512;
 
         /// <summary>How long a mint without followers is still followed. 0 to 1 h. Default: 10 s.</summary>
         public TimeSpan Linger { get; set; } = TimeSpan.FromSeconds(10);

@@ -22,7 +22,7 @@ internal sealed class WebOptionsValidator : IValidateOptions<WebOptions>
         Range("Limits:MessageBurst", options.Limits.MessageBurst, 1, 1_000_000);
         Span("Ping:Interval", options.Ping.Interval, TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(10));
         Span("Ping:Timeout", options.Ping.Timeout, options.Ping.Interval + TimeSpan.FromSeconds(1), TimeSpan.FromHours(1));
-        Range("Feed:Ring", options.Feed.Ring, 16, 1_000_000);
+        Range("Feed:Ring", options.Feed.Ring, 32, 1_000_000);
         Span("Feed:Linger", options.Feed.Linger, TimeSpan.Zero, TimeSpan.FromHours(1));
         Span("Feed:Touch", options.Feed.Touch, TimeSpan.FromSeconds(1), TimeSpan.FromHours(1));
         for (var i = 0; i < options.AllowedOrigins.Count; i++)

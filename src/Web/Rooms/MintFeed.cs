@@ -14,6 +14,9 @@ namespace KlineOrleans.Web;
 /// </remarks>
 internal sealed class MintFeed
 {
+    // Updates whose encoded forms are kept: those that lanes may still be at. Older ones in the ring are encoded again for the few who come back.
+    private const int KeptEncoded = 16;
+
     // The most derived flat klines of an interval that healing sends: what the longest history holds.
     private const int MostFlats = 1_000;
 
@@ -383,8 +386,17 @@ internal sealed class MintFeed
         var message = new FeedMessage(update, _state.Epoch, _state.Seq);
         _state.Apply(update);
         _view = null;
-        _ring[_ringEnd++ % _ring.Length] = message;
+        Keep(message);
         PostToLanes(message);
+    }
+
+    private void Keep(FeedMessage message)
+    {
+        _ring[_ringEnd++ % _ring.Length] = message;
+        if (_ringEnd > KeptEncoded)
+        {
+            _ring[(_ringEnd - 1 - KeptEncoded) % _ring.Length]?.ForgetEncoded();
+        }
     }
 
     private void ApplyWaiting()
@@ -454,7 +466,7 @@ internal sealed class MintFeed
                     _phase = Phase.Live;
                     if (message.BeforeEpoch != update.Epoch || message.BeforeSeq != update.Seq || changed.Length > 0)
                     {
-                        _ring[_ringEnd++ % _ring.Length] = message;
+                        Keep(message);
                         PostToLanes(message);
                     }
 
@@ -502,10 +514,12 @@ internal sealed class MintFeed
         {
             var old = before.Series(interval);
             var oldCovered = KlineView.Covered(before.CoveredFrom, interval);
+            var newCovered = KlineView.Covered(after.CoveredFrom, interval);
             var all = new KlineSeries();
             foreach (var kline in archived)
             {
-                if (kline.Interval == interval)
+                // The archive was read after the snapshot was taken: what it has beyond the snapshot comes as updates.
+                if (kline.Interval == interval && kline.OpenTime < newCovered)
                 {
                     all.Put(kline);
                 }

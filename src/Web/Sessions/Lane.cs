@@ -24,6 +24,7 @@ internal sealed class Lane : IThreadPoolWorkItem
     private readonly List<Session> _touched = [];
     private readonly bool _manual;
     private readonly ILogger _log;
+    private readonly Stack<Outgoing[]> _batches = [];
     private OutboxNode? _free;
     private int _scheduled;
 
@@ -80,6 +81,12 @@ internal sealed class Lane : IThreadPoolWorkItem
         node.Next = _free;
         _free = node;
     }
+
+    /// <summary>Memory for what a session writes at once: a session has it only while it writes, so an idle one costs none.</summary>
+    public Outgoing[] RentBatch() => _batches.TryPop(out var batch) ? batch : new Outgoing[Session.BatchSize];
+
+    /// <summary>Gives cleared memory back.</summary>
+    public void ReturnBatch(Outgoing[] batch) => _batches.Push(batch);
 
     private bool RunBurst()
     {

@@ -34,7 +34,9 @@ internal readonly record struct OutboxLimits(int Bytes, int Messages);
 /// </remarks>
 internal sealed class Session : ILaneWork
 {
-    private const int BatchSize = 64;
+    /// <summary>The most messages that one write takes.</summary>
+    public const int BatchSize = 64;
+
     private static readonly object WrittenSignal = new();
     private static readonly object FlushSignal = new();
 
@@ -45,7 +47,7 @@ internal sealed class Session : ILaneWork
     private readonly TaskCompletionSource<DisconnectReason> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Action _onWritten;
 
-    // Made on first use and kept while messages wait; an idle session has none.
+    // The lane's, while a write is under way.
     private Outgoing[]? _batch;
     private int _batchBytes;
     private int _batchCount;
@@ -202,7 +204,7 @@ internal sealed class Session : ILaneWork
 
     private bool TakeBatch()
     {
-        _batch ??= new Outgoing[BatchSize];
+        var batch = _batch ??= Lane.RentBatch();
         var now = 0L;
         var wait = long.MaxValue;
         var node = _head;
@@ -224,7 +226,7 @@ internal sealed class Session : ILaneWork
             }
             else
             {
-                _batch[_batchCount++] = new Outgoing(node.Payload!, follower);
+                batch[_batchCount++] = new Outgoing(node.Payload!, follower);
                 _batchBytes += node.Payload!.Length;
                 if (follower is { MinTicks: > 0 })
                 {
@@ -244,7 +246,22 @@ internal sealed class Session : ILaneWork
             _timer.Change(due, Timeout.InfiniteTimeSpan);
         }
 
+        if (_batchCount == 0)
+        {
+            GiveBatchBack();
+        }
+
         return _batchCount > 0;
+    }
+
+    private void GiveBatchBack()
+    {
+        var batch = _batch!;
+        batch.AsSpan(0, _batchCount).Clear();
+        Lane.ReturnBatch(batch);
+        _batch = null;
+        _batchCount = 0;
+        _batchBytes = 0;
     }
 
     private void FinishWrite()
@@ -253,14 +270,7 @@ internal sealed class Session : ILaneWork
         _writing = false;
         var write = _write;
         _write = default;
-        _batch.AsSpan(0, _batchCount).Clear();
-        _batchCount = 0;
-        _batchBytes = 0;
-        if (_messages == 0)
-        {
-            _batch = null;
-        }
-
+        GiveBatchBack();
         try
         {
             write.GetAwaiter().GetResult();

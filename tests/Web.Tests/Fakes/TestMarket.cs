@@ -9,6 +9,7 @@ internal sealed class TestMint(string symbol, KlineRules rules, string source, l
     private readonly Lock _lock = new();
     private readonly SortedDictionary<(KlineInterval, DateTimeOffset), Kline> _klines = [];
     private readonly DateTimeOffset[] _covered = [.. Enumerable.Repeat(DateTimeOffset.MinValue, KlineIntervals.Count)];
+    private readonly Dictionary<(KlineInterval, DateTimeOffset), Kline> _archived = [];
     private long _epoch = epoch;
     private long _seq;
 
@@ -68,6 +69,7 @@ internal sealed class TestMint(string symbol, KlineRules rules, string source, l
         lock (_lock)
         {
             klines = [.. _klines.Values.Where(k => k.Interval == interval && k.OpenTime < before && k.IsFinal)];
+            klines.ForEach(k => _archived[(k.Interval, k.OpenTime)] = k);
             _covered[(int)interval] = before > _covered[(int)interval] ? before : _covered[(int)interval];
         }
 
@@ -86,7 +88,7 @@ internal sealed class TestMint(string symbol, KlineRules rules, string source, l
                 Clock = Clock,
                 Source = _klines.Count == 0 ? "" : source,
                 Rules = Rules,
-                Klines = [.. _klines.Values.Where(k => k.OpenTime >= _covered[(int)k.Interval] || !k.IsFinal)],
+                Klines = [.. _klines.Values.Where(k => k.OpenTime >= _covered[(int)k.Interval] || !_archived.TryGetValue((k.Interval, k.OpenTime), out var stored) || !stored.Equals(k))],
                 CoveredFrom = [.. _covered],
             };
         }
