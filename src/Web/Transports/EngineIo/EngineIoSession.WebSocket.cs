@@ -133,7 +133,7 @@ public sealed partial class EngineIoSession
             if (webSocket.State is WebSocketState.Open or WebSocketState.CloseReceived)
             {
                 using var limit = new CancellationTokenSource(_server.Options.CloseTimeout, _server.Time);
-                await webSocket.CloseOutputAsync(WebSocketCloseStatus.Empty, null, limit.Token);
+                await webSocket.CloseOutputAsync(WebSocketCloseStatus.NormalClosure, null, limit.Token);
                 await DrainUntilClosedAsync(webSocket, limit.Token);
             }
         }

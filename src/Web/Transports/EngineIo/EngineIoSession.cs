@@ -234,7 +234,7 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
         ByClient,
     }
 
-    internal void Close(CloseReason reason, CloseMode mode, WebSocketCloseStatus status = WebSocketCloseStatus.Empty)
+    internal void Close(CloseReason reason, CloseMode mode, WebSocketCloseStatus? status = null)
     {
         PendingPoll? poll;
         var write = false;
@@ -256,7 +256,7 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
 
             if (_webSocket is not null)
             {
-                _closeStatus = status;
+                _closeStatus = status ?? StatusFor(reason);
                 _closeWaits = true;
                 if (!_writing)
                     _writing = write = true;
@@ -294,6 +294,15 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
         Wake(null, write);
         _server.NotifyClosed(this, reason);
     }
+
+    // The reference server closes without a status, which this WebSocket cannot; clients treat all alike, and people who debug do not.
+    private static WebSocketCloseStatus StatusFor(CloseReason reason) => reason switch
+    {
+        CloseReason.ParseError or CloseReason.TransportError => WebSocketCloseStatus.ProtocolError,
+        CloseReason.SlowConsumer => WebSocketCloseStatus.PolicyViolation,
+        CloseReason.ServerShutdown => WebSocketCloseStatus.EndpointUnavailable,
+        _ => WebSocketCloseStatus.NormalClosure,
+    };
 
     /// <summary>Begins the heartbeat.</summary>
     internal void Start() => _server.Deadlines.Add(_heartbeat, _pingDue);
