@@ -34,7 +34,14 @@ public static class Base64Data
             padding += span.Length;
         }
 
-        return padding <= 2;
+        if (padding is 0 or > 2)
+            return padding == 0;
+
+        // The decoder decides whether the bits that the last digit has too many may be set: it refuses them.
+        Span<byte> last = stackalloc byte[4];
+        Span<byte> decoded = stackalloc byte[3];
+        text.Slice(text.Length - 4).CopyTo(last);
+        return Base64.DecodeFromUtf8(last, decoded, out _, out _) == OperationStatus.Done;
     }
 
     /// <summary>How many bytes <paramref name="text"/>, which is valid base64, stands for.</summary>

@@ -21,6 +21,24 @@ internal static class PayloadShape
         if (type is SocketPacketType.Disconnect)
             return SocketReadStatus.BadShape;
 
+        if (payload.IsSingleSegment)
+            return Check(type, payload.FirstSpan, attachments, maxDepth);
+
+        // Utf8JsonReader reads segments too, but throws IndexOutOfRangeException for a literal that is cut off at a seam (.NET 10.0), so it gets one.
+        var rented = ArrayPool<byte>.Shared.Rent((int)payload.Length);
+        try
+        {
+            payload.CopyTo(rented);
+            return Check(type, rented.AsSpan(0, (int)payload.Length), attachments, maxDepth);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(rented);
+        }
+    }
+
+    private static SocketReadStatus Check(SocketPacketType type, ReadOnlySpan<byte> payload, int attachments, int maxDepth)
+    {
         try
         {
             var reader = new Utf8JsonReader(payload, new JsonReaderOptions { MaxDepth = maxDepth });
