@@ -370,6 +370,7 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
             }
         }
 
+        Wake(poll, write);
         Close(CloseReason.PingTimeout, CloseMode.Discard);
         return DeadlineQueue.Never;
     }
