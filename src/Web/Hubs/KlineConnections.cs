@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Net;
 using Microsoft.AspNetCore.SignalR;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -11,13 +9,11 @@ namespace KlineOrleans.Web;
 /// SignalR's own fan-out (groups, Clients.All) waits for nobody and buffers for a slow connection without bound. Here each connection has one writer, which
 /// waits for the connection, and an outbox with an end.
 /// </remarks>
-internal sealed class KlineConnections(HubServices services, WebCounters counters, IOptions<WebOptions> options, TimeProvider time, ILogger<KlineConnections> log, ILogger<DefaultHubLifetimeManager<KlineHub>> baseLog)
+internal sealed class KlineConnections(HubServices services, WebCounters counters, ConnectionLimit limit, IOptions<WebOptions> options, TimeProvider time, ILogger<KlineConnections> log, ILogger<DefaultHubLifetimeManager<KlineHub>> baseLog)
     : DefaultHubLifetimeManager<KlineHub>(baseLog)
 {
     /// <summary>Where a connection keeps its <see cref="Client"/>.</summary>
     public static readonly object ClientKey = new();
-
-    private readonly ConcurrentDictionary<IPAddress, int> _byAddress = new();
 
     public override async Task OnConnectedAsync(HubConnectionContext connection)
     {
@@ -28,12 +24,10 @@ internal sealed class KlineConnections(HubServices services, WebCounters counter
         var client = new Client(session, services.Feeds, counters, limits.SubscriptionsPerClient, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, time));
         connection.Items[ClientKey] = client;
 
-        var address = connection.GetHttpContext()?.Connection.RemoteIpAddress ?? IPAddress.None;
-        connection.Items[typeof(IPAddress)] = address;
-        var ofAddress = _byAddress.AddOrUpdate(address, 1, static (_, count) => count + 1);
-        if (counters.AddConnections(1) > limits.Connections || ofAddress > limits.ConnectionsPerAddress)
+        var place = limit.TryEnter(connection.GetHttpContext()?.Connection.RemoteIpAddress);
+        connection.Items[typeof(ConnectionLimit)] = place;
+        if (place is null)
         {
-            log.LogWarning("A client from {Address} is refused: {Connections} connections, {OfAddress} of them from there", address, counters.Connections, ofAddress);
             client.Close(DisconnectReason.Busy);
         }
 
@@ -45,12 +39,7 @@ internal sealed class KlineConnections(HubServices services, WebCounters counter
         if (connection.Items.Remove(ClientKey, out var value) && value is Client client)
         {
             client.Close(DisconnectReason.ClientClosed);
-            counters.AddConnections(-1);
-            var address = (IPAddress)connection.Items[typeof(IPAddress)]!;
-            if (_byAddress.AddOrUpdate(address, 0, static (_, count) => count - 1) == 0)
-            {
-                _byAddress.TryRemove(new KeyValuePair<IPAddress, int>(address, 0));
-            }
+            (connection.Items[typeof(ConnectionLimit)] as IDisposable)?.Dispose();
         }
 
         await base.OnDisconnectedAsync(connection);

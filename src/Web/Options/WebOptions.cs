@@ -24,6 +24,8 @@ public sealed class WebOptions
 
     public FeedOptions Feed { get; } = new();
 
+    public SocketOptions Sockets { get; } = new();
+
     /// <summary>How much history an answer holds.</summary>
     public sealed class HistoryOptions
     {
@@ -77,6 +79,16 @@ public sealed class WebOptions
 
         /// <summary>Silence of a client after which its session ends. Longer than <see cref="Interval"/>, at most 1 h. Default: 60 s.</summary>
         public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(60);
+    }
+
+    /// <summary>The raw WebSockets and Socket.IO.</summary>
+    public sealed class SocketOptions
+    {
+        /// <summary>
+        /// Whether to accept permessage-deflate, which every browser offers. It costs some hundred kilobytes for each connection, and each connection
+        /// compresses what is otherwise encoded once for all. Default: false.
+        /// </summary>
+        public bool Deflate { get; set; }
     }
 
     /// <summary>What a followed mint keeps.</summary>

@@ -139,8 +139,15 @@ internal sealed class OutboxNode
 
     public int Intervals { get; set; }
 
+    /// <summary>What it counts in the outbox, in bytes.</summary>
+    public int Length { get; set; }
+
+    /// <summary>Completed when the transport took it; null where nobody waits for that.</summary>
+    public TaskCompletionSource? Sent { get; set; }
+
     public void Clear()
     {
+        Sent = null;
         Previous = null;
         Payload = null;
         Follower = null;

@@ -44,6 +44,7 @@ internal sealed class Session : ILaneWork
     private readonly OutboxLimits _limits;
     private readonly TimeProvider _time;
     private readonly List<Follower> _skipping = [];
+    private List<TaskCompletionSource>? _answers;
     private readonly TaskCompletionSource<DisconnectReason> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Action _onWritten;
 
@@ -87,6 +88,18 @@ internal sealed class Session : ILaneWork
     /// <summary>Sends a message of no subscription. Thread safe.</summary>
     public void Send(Payload payload) => Lane.Post(this, payload);
 
+    /// <summary>Sends an answer and waits until the transport took it, or the session ended. Thread safe.</summary>
+    /// <remarks>
+    /// Does not count against the outbox: whoever answers a client's requests one after another has at most one of these waiting, however long the answers
+    /// are. A client that does not read its answers is not heard further.
+    /// </remarks>
+    public Task SendAnswer(Payload payload)
+    {
+        var answer = new Answer(payload);
+        Lane.Post(this, answer);
+        return answer.Sent.Task;
+    }
+
     /// <summary>Ends the session. Harmless to repeat. Thread safe.</summary>
     public void End(DisconnectReason reason) => Lane.Post(this, reason);
 
@@ -103,6 +116,9 @@ internal sealed class Session : ILaneWork
             case Follower follower:
                 follower.IsHeld = false;
                 Touch();
+                break;
+            case Answer answer:
+                Add(answer.Payload, null, null, 0, answer.Sent);
                 break;
             case DisconnectReason reason:
                 EndNow(reason);
@@ -227,7 +243,13 @@ internal sealed class Session : ILaneWork
             else
             {
                 batch[_batchCount++] = new Outgoing(node.Payload!, follower);
-                _batchBytes += node.Payload!.Length;
+                _batchBytes += node.Length;
+                if (node.Sent is { } sent)
+                {
+                    (_answers ??= []).Add(sent);
+                    node.Sent = null;
+                }
+
                 if (follower is { MinTicks: > 0 })
                 {
                     follower.NotBefore = (now == 0 ? _time.GetTimestamp() : now) + follower.MinTicks;
@@ -281,17 +303,28 @@ internal sealed class Session : ILaneWork
             EndNow(DisconnectReason.TransportClosed);
         }
 
+        FinishAnswers();
         _written?.TrySetResult();
     }
 
-    private void Add(Payload payload, Follower? follower, FeedMessage? forming, int intervals)
+    private void FinishAnswers()
+    {
+        if (_answers is { Count: > 0 })
+        {
+            _answers.ForEach(static a => a.TrySetResult());
+            _answers.Clear();
+        }
+    }
+
+    private void Add(Payload payload, Follower? follower, FeedMessage? forming, int intervals, TaskCompletionSource? sent = null)
     {
         if (_ended.Task.IsCompleted)
         {
+            sent?.TrySetResult();
             return;
         }
 
-        if (Pending + 1 > _limits.Messages || PendingBytes + payload.Length > _limits.Bytes)
+        if (sent is null && (Pending + 1 > _limits.Messages || PendingBytes + payload.Length > _limits.Bytes))
         {
             EndNow(DisconnectReason.SlowConsumer);
             return;
@@ -302,6 +335,8 @@ internal sealed class Session : ILaneWork
         node.Follower = follower;
         node.Forming = forming;
         node.Intervals = intervals;
+        node.Sent = sent;
+        node.Length = sent is null ? payload.Length : 0;
         node.Previous = _tail;
         if (_tail is null)
         {
@@ -314,7 +349,7 @@ internal sealed class Session : ILaneWork
 
         _tail = node;
         _messages++;
-        _bytes += payload.Length;
+        _bytes += node.Length;
         if (follower is not null && forming is not null)
         {
             follower.LastForming = node;
@@ -349,7 +384,8 @@ internal sealed class Session : ILaneWork
         }
 
         _messages--;
-        _bytes -= node.Payload!.Length;
+        _bytes -= node.Length;
+        node.Sent?.TrySetResult();
         Lane.Return(node);
     }
 
@@ -375,6 +411,7 @@ internal sealed class Session : ILaneWork
         }
 
         _skipping.Clear();
+        FinishAnswers();
         _timer?.Dispose();
         if (_writing)
         {
@@ -382,5 +419,10 @@ internal sealed class Session : ILaneWork
         }
 
         _wire.Close(reason, _written?.Task ?? Task.CompletedTask);
+    }
+
+    private sealed record Answer(Payload Payload)
+    {
+        public TaskCompletionSource Sent { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 }

@@ -5,6 +5,8 @@ using KlineOrleans.Web.Transports.SocketIo;
 
 namespace KlineOrleans.Web.Tests.Transports.SocketIo;
 
+using DisconnectReason = KlineOrleans.Web.Transports.SocketIo.DisconnectReason;
+
 public sealed class SocketIoServerTests
 {
     private readonly Channel<(string Namespace, DisconnectReason Reason)> _left = Channel.CreateUnbounded<(string, DisconnectReason)>();
