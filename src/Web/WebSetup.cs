@@ -26,6 +26,7 @@ public static class WebSetup
 
         services.AddSingleton<WebCounters>();
         services.AddSingleton<Origins>();
+        services.AddKlineAccess(configuration);
         services.AddSingleton<SymbolDirectory>();
         services.AddSingleton<KlineHistory>();
         services.AddSingleton<KlineViews>();
@@ -70,6 +71,7 @@ public static class WebSetup
     {
         var services = app.Services;
         var origins = services.GetRequiredService<Origins>();
+        app.UseTrustedProxies();
         app.UseStatusCodePages(context => Problem.Write(context.HttpContext, context.HttpContext.Response.StatusCode, "Nothing here answers this request."));
         app.Use((context, next) =>
         {
@@ -82,9 +84,10 @@ public static class WebSetup
         app.UseCors();
         app.UseWebSockets();
         app.UsePage(services.GetRequiredService<IOptions<WebOptions>>().Value.PagePath);
+        app.Use(services.GetRequiredService<AccessMiddleware>().Invoke);
         services.GetRequiredService<KlineRoutes>().Map(app);
         services.GetRequiredService<HealthRoutes>().Map(app);
-        app.MapHub<KlineHub>("/hubs/kline");
+        app.MapHub<KlineHub>("/hubs/kline").Needs(AccessLevel.Client, rateLimited: false);
         return app;
     }
 }

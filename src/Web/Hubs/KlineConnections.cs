@@ -11,11 +11,14 @@ namespace KlineOrleans.Web;
 /// SignalR's own fan-out (groups, Clients.All) waits for nobody and buffers for a slow connection without bound. Here each connection has one writer, which
 /// waits for the connection, and an outbox with an end.
 /// </remarks>
-internal sealed class KlineConnections(HubServices services, WebCounters counters, IOptions<WebOptions> options, TimeProvider time, ILogger<KlineConnections> log, ILogger<DefaultHubLifetimeManager<KlineHub>> baseLog)
+internal sealed class KlineConnections(HubServices services, AccessRules access, WebCounters counters, IOptions<WebOptions> options, TimeProvider time, ILogger<KlineConnections> log, ILogger<DefaultHubLifetimeManager<KlineHub>> baseLog)
     : DefaultHubLifetimeManager<KlineHub>(baseLog)
 {
     /// <summary>Where a connection keeps its <see cref="Client"/>.</summary>
     public static readonly object ClientKey = new();
+
+    /// <summary>Where a connection keeps its <see cref="AccessGrant"/>.</summary>
+    public static readonly object GrantKey = new();
 
     private readonly ConcurrentDictionary<IPAddress, int> _byAddress = new();
 
@@ -23,18 +26,30 @@ internal sealed class KlineConnections(HubServices services, WebCounters counter
     {
         await base.OnConnectedAsync(connection);
         var limits = options.Value.Limits;
+        var context = connection.GetHttpContext();
+        var granted = context is null ? access.Authenticate(credential: null) : access.Authenticate(context);
         var wire = new SignalRWire(connection, time);
         var session = new Session(services.Feeds.NextLane(), wire, services.OutboxLimits, time);
-        var client = new Client(session, services.Feeds, counters, limits.SubscriptionsPerClient, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, time));
+        var client = new Client(session, services.Feeds, counters, granted.Grant?.SubscriptionLimit ?? 0, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, time));
         connection.Items[ClientKey] = client;
+        connection.Items[GrantKey] = granted.Grant;
 
-        var address = connection.GetHttpContext()?.Connection.RemoteIpAddress ?? IPAddress.None;
+        var address = context?.Connection.RemoteIpAddress ?? IPAddress.None;
         connection.Items[typeof(IPAddress)] = address;
         var ofAddress = _byAddress.AddOrUpdate(address, 1, static (_, count) => count + 1);
         if (counters.AddConnections(1) > limits.Connections || ofAddress > limits.ConnectionsPerAddress)
         {
             log.LogWarning("A client from {Address} is refused: {Connections} connections, {OfAddress} of them from there", address, counters.Connections, ofAddress);
             client.Close(DisconnectReason.Busy);
+        }
+        else if (granted.IsAllowed)
+        {
+            access.EndWhenExpired(client, granted.Grant);
+        }
+        else
+        {
+            // The endpoint has asked before; here only a token that expired in between.
+            client.Close(DisconnectReason.Expired);
         }
 
         _ = Watch(client);

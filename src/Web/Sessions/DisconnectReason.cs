@@ -22,4 +22,7 @@ public enum DisconnectReason
 
     /// <summary>The server holds as many clients as it may. The client may come back later.</summary>
     Busy = 6,
+
+    /// <summary>The token that the client came with has expired. It may come back with a new one.</summary>
+    Expired = 7,
 }
