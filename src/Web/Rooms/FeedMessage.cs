@@ -30,6 +30,9 @@ internal sealed class FeedMessage
 
     public KlineUpdate Update { get; }
 
+    /// <summary>When the update came to this node, by the clock's ticks; 0 where that is not measured.</summary>
+    public long Since { get; init; }
+
     public long BeforeEpoch { get; }
 
     public long BeforeSeq { get; }

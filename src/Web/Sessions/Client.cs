@@ -2,16 +2,49 @@ namespace KlineOrleans.Web;
 
 /// <summary>One connected client of whatever transport: its session and what it follows. Thread safe.</summary>
 /// <remarks>A second subscription to a symbol adds its intervals to the first and begins anew: the client counts them once.</remarks>
-internal sealed class Client(Session session, MintFeeds feeds, WebCounters counters, int mostSubscriptions, RateLimit rate)
+internal sealed class Client
 {
+    private readonly MintFeeds _feeds;
+    private readonly WebCounters _counters;
+    private readonly int _mostSubscriptions;
     private readonly Lock _lock = new();
     private readonly Dictionary<string, (MintFeed Feed, Follower Follower)> _followed = new(StringComparer.Ordinal);
     private int _subscriptions;
     private bool _closed;
 
-    public Session Session => session;
+    /// <param name="wire">The wire it came over, as figures call it: signalr, socketio, websocket.</param>
+    /// <param name="id">Names the client to operators; is no secret.</param>
+    public Client(Session session, MintFeeds feeds, WebCounters counters, int mostSubscriptions, RateLimit rate, string wire = "other", string id = "")
+    {
+        Session = session;
+        _feeds = feeds;
+        _counters = counters;
+        _mostSubscriptions = mostSubscriptions;
+        Rate = rate;
+        Wire = wire;
+        Id = id;
+        counters.Add(this);
+    }
 
-    public RateLimit Rate => rate;
+    public Session Session { get; }
+
+    public RateLimit Rate { get; }
+
+    public string Wire { get; }
+
+    public string Id { get; }
+
+    /// <summary>What it follows now, streaming calls left out: intervals as bits.</summary>
+    public IReadOnlyList<(string Symbol, int Intervals)> Followed
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _followed.Select(f => (f.Key, f.Value.Follower.Intervals))];
+            }
+        }
+    }
 
     /// <summary>Pairs of symbol and interval that are followed.</summary>
     public int Subscriptions
@@ -35,7 +68,7 @@ internal sealed class Client(Session session, MintFeeds feeds, WebCounters count
         {
             var old = _followed.TryGetValue(feed.Symbol, out var existing) ? existing.Follower.Intervals : 0;
             var added = IntervalBits.Count(old | intervals) - IntervalBits.Count(old);
-            if (_closed || _subscriptions + added > mostSubscriptions)
+            if (_closed || _subscriptions + added > _mostSubscriptions)
             {
                 return null;
             }
@@ -49,7 +82,7 @@ internal sealed class Client(Session session, MintFeeds feeds, WebCounters count
             var attached = feed.Attach(follower, existing.Feed == feed ? existing.Follower : null, resume, newest, mostMissed);
             if (existing.Feed is not null)
             {
-                feeds.Leave(existing.Feed);
+                _feeds.Leave(existing.Feed);
             }
 
             _followed[feed.Symbol] = (feed, follower);
@@ -80,7 +113,7 @@ internal sealed class Client(Session session, MintFeeds feeds, WebCounters count
             if (left == 0)
             {
                 followed.Feed.Detach(followed.Follower);
-                feeds.Leave(followed.Feed);
+                _feeds.Leave(followed.Feed);
                 _followed.Remove(symbol);
                 return;
             }
@@ -97,7 +130,7 @@ internal sealed class Client(Session session, MintFeeds feeds, WebCounters count
     {
         lock (_lock)
         {
-            if (_closed || _subscriptions >= mostSubscriptions)
+            if (_closed || _subscriptions >= _mostSubscriptions)
             {
                 return false;
             }
@@ -131,7 +164,7 @@ internal sealed class Client(Session session, MintFeeds feeds, WebCounters count
             foreach (var (feed, follower) in _followed.Values)
             {
                 feed.Detach(follower);
-                feeds.Leave(feed);
+                _feeds.Leave(feed);
             }
 
             _followed.Clear();
@@ -139,12 +172,13 @@ internal sealed class Client(Session session, MintFeeds feeds, WebCounters count
             _closed = true;
         }
 
-        session.End(reason);
+        _counters.Remove(this);
+        Session.End(reason);
     }
 
     private void Count(int by)
     {
         _subscriptions += by;
-        counters.AddSubscriptions(by);
+        _counters.AddSubscriptions(by);
     }
 }

@@ -16,7 +16,8 @@ internal interface ISessionWire
 }
 
 /// <summary>A message on its way out.</summary>
-internal readonly record struct Outgoing(Payload Payload, Follower? Follower)
+/// <param name="Since">See <see cref="FeedMessage.Since"/>.</param>
+internal readonly record struct Outgoing(Payload Payload, Follower? Follower, long Since = 0)
 {
     /// <summary>The client has unsubscribed or subscribed anew since: it must not get this any more.</summary>
     public bool IsOver => Follower is { IsOver: true };
@@ -60,6 +61,8 @@ internal sealed class Session : ILaneWork
     private int _bytes;
     private bool _touched;
     private ITimer? _timer;
+    private long _sent;
+    private readonly long _started;
 
     public Session(Lane lane, ISessionWire wire, OutboxLimits limits, TimeProvider time)
     {
@@ -67,6 +70,7 @@ internal sealed class Session : ILaneWork
         _wire = wire;
         _limits = limits;
         _time = time;
+        _started = time.GetTimestamp();
         _onWritten = () => Lane.Post(this, WrittenSignal);
     }
 
@@ -74,6 +78,12 @@ internal sealed class Session : ILaneWork
 
     /// <summary>Why the session ended; complete once it has. Thread safe.</summary>
     public Task<DisconnectReason> Ended => _ended.Task;
+
+    /// <summary>How long ago it began. Thread safe.</summary>
+    public TimeSpan Age => _time.GetElapsedTime(_started);
+
+    /// <summary>Messages that the transport took so far. Thread safe.</summary>
+    public long Sent => Volatile.Read(ref _sent);
 
     /// <summary>Updates that newer ones replaced so far.</summary>
     public long Conflated { get; private set; }
@@ -119,7 +129,8 @@ internal sealed class Session : ILaneWork
     }
 
     /// <summary>Takes a room's message for the client.</summary>
-    public void Offer(Follower follower, FeedMessage message, int intervals, Payload payload)
+    /// <param name="since">The message's <see cref="FeedMessage.Since"/>; 0 for one that is sent later than it came because the client was away.</param>
+    public void Offer(Follower follower, FeedMessage message, int intervals, Payload payload, long since = 0)
     {
         if (_ended.Task.IsCompleted || follower.IsOver)
         {
@@ -130,7 +141,7 @@ internal sealed class Session : ILaneWork
         {
             // Nothing that is due waits behind what is only limited in rate.
             follower.NotBefore = 0;
-            Add(payload, follower, null, intervals);
+            Add(payload, follower, null, intervals, since);
             return;
         }
 
@@ -138,13 +149,14 @@ internal sealed class Session : ILaneWork
         {
             Remove(older);
             Conflated++;
+            Lane.Counters?.AddConflated();
             if (follower.Skipped++ == 0)
             {
                 _skipping.Add(follower);
             }
         }
 
-        Add(payload, follower, message, intervals);
+        Add(payload, follower, message, intervals, since);
     }
 
     /// <summary>Once a second: tells what was skipped.</summary>
@@ -226,7 +238,7 @@ internal sealed class Session : ILaneWork
             }
             else
             {
-                batch[_batchCount++] = new Outgoing(node.Payload!, follower);
+                batch[_batchCount++] = new Outgoing(node.Payload!, follower, node.Since);
                 _batchBytes += node.Payload!.Length;
                 if (follower is { MinTicks: > 0 })
                 {
@@ -270,21 +282,50 @@ internal sealed class Session : ILaneWork
         _writing = false;
         var write = _write;
         _write = default;
-        GiveBatchBack();
         try
         {
             write.GetAwaiter().GetResult();
+            _sent += _batchCount;
+            if (Lane.Counters is { } counters)
+            {
+                counters.AddSent(_batchCount, _batchBytes);
+                Measure(counters);
+            }
+
+            GiveBatchBack();
         }
         catch (Exception)
         {
             // Whatever a transport throws means that it is gone.
+            Lane.Counters?.AddFailed(_batchCount);
+            GiveBatchBack();
             EndNow(DisconnectReason.TransportClosed);
         }
 
         _written?.TrySetResult();
     }
 
-    private void Add(Payload payload, Follower? follower, FeedMessage? forming, int intervals)
+    private void Measure(WebCounters counters)
+    {
+        var now = _time.GetTimestamp();
+        var longest = TimeSpan.Zero;
+        foreach (ref readonly var message in _batch.AsSpan(0, _batchCount))
+        {
+            if (message.Since != 0)
+            {
+                var took = _time.GetElapsedTime(message.Since, now);
+                counters.Latency.Record(took);
+                longest = took > longest ? took : longest;
+            }
+        }
+
+        if (longest > TimeSpan.Zero)
+        {
+            counters.WriteTook?.Invoke(longest.TotalSeconds);
+        }
+    }
+
+    private void Add(Payload payload, Follower? follower, FeedMessage? forming, int intervals, long since = 0)
     {
         if (_ended.Task.IsCompleted)
         {
@@ -302,6 +343,7 @@ internal sealed class Session : ILaneWork
         node.Follower = follower;
         node.Forming = forming;
         node.Intervals = intervals;
+        node.Since = since;
         node.Previous = _tail;
         if (_tail is null)
         {
@@ -369,6 +411,7 @@ internal sealed class Session : ILaneWork
             return;
         }
 
+        Lane.Counters?.AddEnded(reason);
         while (_head is not null)
         {
             Remove(_head);
