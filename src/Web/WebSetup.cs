@@ -30,6 +30,7 @@ public static class WebSetup
 
         services.AddSingleton<WebCounters>();
         services.AddSingleton<Origins>();
+        services.AddKlineAccess(configuration);
         services.AddSingleton<SymbolDirectory>();
         services.AddSingleton<KlineHistory>();
         services.AddSingleton<KlineViews>();
@@ -81,6 +82,7 @@ public static class WebSetup
     {
         var services = app.Services;
         var origins = services.GetRequiredService<Origins>();
+        app.UseTrustedProxies();
         app.UseStatusCodePages(context => Problem.Write(context.HttpContext, context.HttpContext.Response.StatusCode, "Nothing here answers this request."));
         app.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.Zero });
         app.Use((context, next) =>
@@ -98,9 +100,10 @@ public static class WebSetup
         });
         app.UseWhen(static context => !context.Request.Path.StartsWithSegments(KlineNamespaces.Path, StringComparison.OrdinalIgnoreCase), static others => others.UseCors());
         app.UsePage(services.GetRequiredService<IOptions<WebOptions>>().Value.PagePath);
+        app.Use(services.GetRequiredService<AccessMiddleware>().Invoke);
         services.GetRequiredService<KlineRoutes>().Map(app);
         services.GetRequiredService<HealthRoutes>().Map(app);
-        app.MapHub<KlineHub>("/hubs/kline");
+        app.MapHub<KlineHub>("/hubs/kline").Needs(AccessLevel.Client, rateLimited: false);
         services.GetRequiredService<WebSocketServer>().Map(app);
         services.GetRequiredService<KlineNamespaces>().Map(app);
         return app;

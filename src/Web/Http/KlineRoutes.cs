@@ -10,15 +10,15 @@ using Microsoft.Extensions.Options;
 namespace KlineOrleans.Web;
 
 /// <summary>History and symbols over HTTP: <c>/api/v1</c> (docs/wire).</summary>
-internal sealed class KlineRoutes(KlineViews views, KlineHistory history, SymbolDirectory symbols, IKlineArchive archive, IOptions<WebOptions> options, ILogger<KlineRoutes> log)
+internal sealed class KlineRoutes(KlineViews views, KlineHistory history, SymbolDirectory symbols, IOptions<WebOptions> options, ILogger<KlineRoutes> log)
 {
     public const int LongestQuery = 100;
     private static readonly JsonWriterOptions Json = new() { SkipValidation = true };
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/api/v1/klines/{symbol}/{interval}", (RequestDelegate)(context => Guard(context, GetKlines)));
-        routes.MapGet("/api/v1/symbols", (RequestDelegate)(context => Guard(context, GetSymbols)));
+        routes.MapGet("/api/v1/klines/{symbol}/{interval}", (RequestDelegate)(context => Guard(context, GetKlines))).Needs(AccessLevel.Client);
+        routes.MapGet("/api/v1/symbols", (RequestDelegate)(context => Guard(context, GetSymbols))).Needs(AccessLevel.Client);
     }
 
     private async Task Guard(HttpContext context, Func<HttpContext, Task<ApiError?>> answer)
@@ -74,7 +74,7 @@ internal sealed class KlineRoutes(KlineViews views, KlineHistory history, Symbol
             return ApiError.Bad("from", fromText ?? "cursor", "a time not after 'to' and 'before'");
         }
 
-        error = await symbols.Check(symbol, context.RequestAborted);
+        error = AccessGrant.Of(context)!.Check(symbol) ?? await symbols.Check(symbol, context.RequestAborted);
         if (error is not null)
         {
             return error;
@@ -137,7 +137,7 @@ internal sealed class KlineRoutes(KlineViews views, KlineHistory history, Symbol
             return error;
         }
 
-        var found = await archive.ListSymbols(text ?? "", after, limit, context.RequestAborted);
+        var found = await symbols.List(AccessGrant.Of(context)!, text ?? "", after, limit, context.RequestAborted);
         var response = context.Response;
         response.ContentType = "application/json; charset=utf-8";
         response.Headers.CacheControl = "no-cache";

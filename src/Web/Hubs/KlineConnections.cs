@@ -9,26 +9,41 @@ namespace KlineOrleans.Web;
 /// SignalR's own fan-out (groups, Clients.All) waits for nobody and buffers for a slow connection without bound. Here each connection has one writer, which
 /// waits for the connection, and an outbox with an end.
 /// </remarks>
-internal sealed class KlineConnections(HubServices services, WebCounters counters, ConnectionLimit limit, IOptions<WebOptions> options, TimeProvider time, ILogger<KlineConnections> log, ILogger<DefaultHubLifetimeManager<KlineHub>> baseLog)
+internal sealed class KlineConnections(HubServices services, AccessRules access, WebCounters counters, ConnectionLimit limit, IOptions<WebOptions> options, TimeProvider time, ILogger<KlineConnections> log, ILogger<DefaultHubLifetimeManager<KlineHub>> baseLog)
     : DefaultHubLifetimeManager<KlineHub>(baseLog)
 {
     /// <summary>Where a connection keeps its <see cref="Client"/>.</summary>
     public static readonly object ClientKey = new();
 
+    /// <summary>Where a connection keeps its <see cref="AccessGrant"/>.</summary>
+    public static readonly object GrantKey = new();
+
     public override async Task OnConnectedAsync(HubConnectionContext connection)
     {
         await base.OnConnectedAsync(connection);
         var limits = options.Value.Limits;
+        var context = connection.GetHttpContext();
+        var granted = context is null ? access.Authenticate(credential: null) : access.Authenticate(context);
         var wire = new SignalRWire(connection, time);
         var session = new Session(services.Feeds.NextLane(), wire, services.OutboxLimits, time);
-        var client = new Client(session, services.Feeds, counters, limits.SubscriptionsPerClient, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, time));
+        var client = new Client(session, services.Feeds, counters, granted.Grant?.SubscriptionLimit ?? 0, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, time), "signalr", connection.ConnectionId[..Math.Min(8, connection.ConnectionId.Length)]);
         connection.Items[ClientKey] = client;
+        connection.Items[GrantKey] = granted.Grant;
 
-        var place = limit.TryEnter(connection.GetHttpContext()?.Connection.RemoteIpAddress);
+        var place = limit.TryEnter(context?.Connection.RemoteIpAddress);
         connection.Items[typeof(ConnectionLimit)] = place;
         if (place is null)
         {
             client.Close(DisconnectReason.Busy);
+        }
+        else if (granted.IsAllowed)
+        {
+            access.EndWhenExpired(client, granted.Grant);
+        }
+        else
+        {
+            // The endpoint has asked before; here only a token that expired in between.
+            client.Close(DisconnectReason.Expired);
         }
 
         _ = Watch(client);

@@ -26,6 +26,8 @@ public sealed class WebOptions
 
     public SocketOptions Sockets { get; } = new();
 
+    public AccessOptions Access { get; } = new();
+
     /// <summary>How much history an answer holds.</summary>
     public sealed class HistoryOptions
     {
@@ -69,6 +71,12 @@ public sealed class WebOptions
 
         /// <summary>Requests of one client at once. 1 to 1,000,000. Default: 100.</summary>
         public int MessageBurst { get; set; } = 100;
+
+        /// <summary>HTTP requests a second from one address, in the long run. 1 to 1,000,000. Default: 200.</summary>
+        public int RequestsPerSecond { get; set; } = 200;
+
+        /// <summary>HTTP requests from one address at once. 1 to 1,000,000. Default: 2,000.</summary>
+        public int RequestBurst { get; set; } = 2_000;
     }
 
     /// <summary>How it is noticed that a client is gone.</summary>

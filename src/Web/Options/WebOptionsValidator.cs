@@ -20,6 +20,11 @@ internal sealed class WebOptionsValidator : IValidateOptions<WebOptions>
         Range("Limits:ConnectionsPerAddress", options.Limits.ConnectionsPerAddress, 1, 10_000_000);
         Range("Limits:MessagesPerSecond", options.Limits.MessagesPerSecond, 1, 1_000_000);
         Range("Limits:MessageBurst", options.Limits.MessageBurst, 1, 1_000_000);
+        Range("Limits:RequestsPerSecond", options.Limits.RequestsPerSecond, 1, 1_000_000);
+        Range("Limits:RequestBurst", options.Limits.RequestBurst, 1, 1_000_000);
+        AccessOptionsCheck.Check(options.Access, failures);
+        Span("Access:MaxTokenLifetime", options.Access.MaxTokenLifetime, TimeSpan.FromSeconds(1), TimeSpan.FromDays(30));
+        Span("Access:TokenLifetime", options.Access.TokenLifetime, TimeSpan.FromSeconds(1), options.Access.MaxTokenLifetime);
         Span("Ping:Interval", options.Ping.Interval, TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(10));
         Span("Ping:Timeout", options.Ping.Timeout, options.Ping.Interval + TimeSpan.FromSeconds(1), TimeSpan.FromHours(1));
         Range("Feed:Ring", options.Feed.Ring, 32, 1_000_000);

@@ -60,7 +60,7 @@ internal sealed class FeedLane(Lane lane) : ILaneWork
             var followers = room.Followers;
             for (var i = 0; i < room.Count; i++)
             {
-                followers[i].Session.Offer(followers[i], message, intervals, payload);
+                followers[i].Session.Offer(followers[i], message, intervals, payload, message.Since);
             }
         }
     }

@@ -33,6 +33,9 @@ internal sealed class FeedMessage
     /// <summary>Whether trades are behind the update, and of which takers. Told by the feed, which knows the klines before it.</summary>
     public TakerSide Taker { get; init; }
 
+    /// <summary>When the update came to this node, by the clock's ticks; 0 where that is not measured.</summary>
+    public long Since { get; init; }
+
     public long BeforeEpoch { get; }
 
     public long BeforeSeq { get; }

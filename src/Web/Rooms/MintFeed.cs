@@ -383,7 +383,7 @@ internal sealed class MintFeed
 
     private void Publish(KlineUpdate update)
     {
-        var message = new FeedMessage(update, _state.Epoch, _state.Seq) { Taker = Taker(update) };
+        var message = new FeedMessage(update, _state.Epoch, _state.Seq) { Taker = Taker(update), Since = _services.Time.GetTimestamp() };
         _state.Apply(update);
         _view = null;
         Keep(message);

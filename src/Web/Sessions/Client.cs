@@ -6,16 +6,49 @@ namespace KlineOrleans.Web;
 /// send each pair of symbol and interval by itself have one for each pair. A second subscription to a place adds its intervals to the first and
 /// begins anew: the client counts them once.
 /// </remarks>
-internal sealed class Client(Session session, MintFeeds feeds, WebCounters counters, int mostSubscriptions, RateLimit rate)
+internal sealed class Client
 {
+    private readonly MintFeeds _feeds;
+    private readonly WebCounters _counters;
+    private readonly int _mostSubscriptions;
     private readonly Lock _lock = new();
-    private readonly Dictionary<(string Symbol, int Place), Followed> _followed = [];
+    private readonly Dictionary<(string Symbol, int Place), FollowedPlace> _followed = [];
     private int _subscriptions;
     private bool _closed;
 
-    public Session Session => session;
+    /// <param name="wire">The wire it came over, as figures call it: signalr, socketio, websocket.</param>
+    /// <param name="id">Names the client to operators; is no secret.</param>
+    public Client(Session session, MintFeeds feeds, WebCounters counters, int mostSubscriptions, RateLimit rate, string wire = "other", string id = "")
+    {
+        Session = session;
+        _feeds = feeds;
+        _counters = counters;
+        _mostSubscriptions = mostSubscriptions;
+        Rate = rate;
+        Wire = wire;
+        Id = id;
+        counters.Add(this);
+    }
 
-    public RateLimit Rate => rate;
+    public Session Session { get; }
+
+    public RateLimit Rate { get; }
+
+    public string Wire { get; }
+
+    public string Id { get; }
+
+    /// <summary>What it follows now, streaming calls left out: intervals as bits.</summary>
+    public IReadOnlyList<(string Symbol, int Intervals)> Followed
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _followed.GroupBy(f => f.Key.Symbol, StringComparer.Ordinal).Select(g => (g.Key, g.Aggregate(0, static (bits, f) => bits | f.Value.Follower.Intervals)))];
+            }
+        }
+    }
 
     /// <summary>Pairs of symbol and interval that are followed.</summary>
     public int Subscriptions
@@ -41,7 +74,7 @@ internal sealed class Client(Session session, MintFeeds feeds, WebCounters count
             var old = _followed.TryGetValue((feed.Symbol, place), out var existing) ? existing.Follower.Intervals : 0;
             var newCost = cost ?? IntervalBits.Count(old | intervals);
             var added = newCost - existing.Cost;
-            if (_closed || _subscriptions + added > mostSubscriptions)
+            if (_closed || _subscriptions + added > _mostSubscriptions)
             {
                 return null;
             }
@@ -55,10 +88,10 @@ internal sealed class Client(Session session, MintFeeds feeds, WebCounters count
             var attached = feed.Attach(follower, existing.Feed == feed ? existing.Follower : null, resume, newest, mostMissed);
             if (existing.Feed is not null)
             {
-                feeds.Leave(existing.Feed);
+                _feeds.Leave(existing.Feed);
             }
 
-            _followed[(feed.Symbol, place)] = new Followed(feed, follower, newCost);
+            _followed[(feed.Symbol, place)] = new FollowedPlace(feed, follower, newCost);
             Count(added);
             return (follower, attached);
         }
@@ -93,7 +126,7 @@ internal sealed class Client(Session session, MintFeeds feeds, WebCounters count
             // What waits for the old follower still goes out, before anything of the new one: narrowing loses nothing.
             var follower = makeFollower(followed.Follower, left);
             followed.Feed.Narrow(followed.Follower, follower);
-            _followed[(symbol, 0)] = new Followed(followed.Feed, follower, IntervalBits.Count(left));
+            _followed[(symbol, 0)] = new FollowedPlace(followed.Feed, follower, IntervalBits.Count(left));
         }
     }
 
@@ -138,7 +171,7 @@ internal sealed class Client(Session session, MintFeeds feeds, WebCounters count
     {
         lock (_lock)
         {
-            if (_closed || _subscriptions >= mostSubscriptions)
+            if (_closed || _subscriptions >= _mostSubscriptions)
             {
                 return false;
             }
@@ -172,7 +205,7 @@ internal sealed class Client(Session session, MintFeeds feeds, WebCounters count
             foreach (var (feed, follower, _) in _followed.Values)
             {
                 feed.Detach(follower);
-                feeds.Leave(feed);
+                _feeds.Leave(feed);
             }
 
             _followed.Clear();
@@ -180,22 +213,23 @@ internal sealed class Client(Session session, MintFeeds feeds, WebCounters count
             _closed = true;
         }
 
-        session.End(reason);
+        _counters.Remove(this);
+        Session.End(reason);
     }
 
-    private void Leave((string Symbol, int Place) key, Followed followed)
+    private void Leave((string Symbol, int Place) key, FollowedPlace followed)
     {
         followed.Feed.Detach(followed.Follower);
-        feeds.Leave(followed.Feed);
+        _feeds.Leave(followed.Feed);
         _followed.Remove(key);
         Count(-followed.Cost);
     }
 
-    private readonly record struct Followed(MintFeed Feed, Follower Follower, int Cost);
+    private readonly record struct FollowedPlace(MintFeed Feed, Follower Follower, int Cost);
 
     private void Count(int by)
     {
         _subscriptions += by;
-        counters.AddSubscriptions(by);
+        _counters.AddSubscriptions(by);
     }
 }

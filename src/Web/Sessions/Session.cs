@@ -16,7 +16,8 @@ internal interface ISessionWire
 }
 
 /// <summary>A message on its way out.</summary>
-internal readonly record struct Outgoing(Payload Payload, Follower? Follower)
+/// <param name="Since">See <see cref="FeedMessage.Since"/>.</param>
+internal readonly record struct Outgoing(Payload Payload, Follower? Follower, long Since = 0)
 {
     /// <summary>The client has unsubscribed or subscribed anew since: it must not get this any more.</summary>
     public bool IsOver => Follower is { IsOver: true };
@@ -51,6 +52,7 @@ internal sealed class Session : ILaneWork
     // The lane's, while a write is under way.
     private Outgoing[]? _batch;
     private int _batchBytes;
+    private long _batchSize;
     private int _batchCount;
     private ValueTask _write;
     private bool _writing;
@@ -61,6 +63,8 @@ internal sealed class Session : ILaneWork
     private int _bytes;
     private bool _touched;
     private ITimer? _timer;
+    private long _sent;
+    private readonly long _started;
 
     public Session(Lane lane, ISessionWire wire, OutboxLimits limits, TimeProvider time)
     {
@@ -68,6 +72,7 @@ internal sealed class Session : ILaneWork
         _wire = wire;
         _limits = limits;
         _time = time;
+        _started = time.GetTimestamp();
         _onWritten = () => Lane.Post(this, WrittenSignal);
     }
 
@@ -75,6 +80,12 @@ internal sealed class Session : ILaneWork
 
     /// <summary>Why the session ended; complete once it has. Thread safe.</summary>
     public Task<DisconnectReason> Ended => _ended.Task;
+
+    /// <summary>How long ago it began. Thread safe.</summary>
+    public TimeSpan Age => _time.GetElapsedTime(_started);
+
+    /// <summary>Messages that the transport took so far. Thread safe.</summary>
+    public long Sent => Volatile.Read(ref _sent);
 
     /// <summary>Updates that newer ones replaced so far.</summary>
     public long Conflated { get; private set; }
@@ -118,7 +129,7 @@ internal sealed class Session : ILaneWork
                 Touch();
                 break;
             case Answer answer:
-                Add(answer.Payload, null, null, 0, answer.Sent);
+                Add(answer.Payload, null, null, 0, sent: answer.Sent);
                 break;
             case DisconnectReason reason:
                 EndNow(reason);
@@ -135,7 +146,8 @@ internal sealed class Session : ILaneWork
     }
 
     /// <summary>Takes a room's message for the client.</summary>
-    public void Offer(Follower follower, FeedMessage message, int intervals, Payload payload)
+    /// <param name="since">The message's <see cref="FeedMessage.Since"/>; 0 for one that is sent later than it came because the client was away.</param>
+    public void Offer(Follower follower, FeedMessage message, int intervals, Payload payload, long since = 0)
     {
         if (_ended.Task.IsCompleted || follower.IsOver)
         {
@@ -146,7 +158,7 @@ internal sealed class Session : ILaneWork
         {
             // Nothing that is due waits behind what is only limited in rate.
             follower.NotBefore = 0;
-            Add(payload, follower, null, intervals);
+            Add(payload, follower, null, intervals, since);
             return;
         }
 
@@ -154,13 +166,14 @@ internal sealed class Session : ILaneWork
         {
             Remove(older);
             Conflated++;
+            Lane.Counters?.AddConflated();
             if (follower.Skipped++ == 0)
             {
                 _skipping.Add(follower);
             }
         }
 
-        Add(payload, follower, message, intervals);
+        Add(payload, follower, message, intervals, since);
     }
 
     /// <summary>Once a second: tells what was skipped.</summary>
@@ -242,8 +255,9 @@ internal sealed class Session : ILaneWork
             }
             else
             {
-                batch[_batchCount++] = new Outgoing(node.Payload!, follower);
+                batch[_batchCount++] = new Outgoing(node.Payload!, follower, node.Since);
                 _batchBytes += node.Length;
+                _batchSize += node.Payload!.Length;
                 if (node.Sent is { } sent)
                 {
                     (_answers ??= []).Add(sent);
@@ -284,6 +298,7 @@ internal sealed class Session : ILaneWork
         _batch = null;
         _batchCount = 0;
         _batchBytes = 0;
+        _batchSize = 0;
     }
 
     private void FinishWrite()
@@ -292,14 +307,23 @@ internal sealed class Session : ILaneWork
         _writing = false;
         var write = _write;
         _write = default;
-        GiveBatchBack();
         try
         {
             write.GetAwaiter().GetResult();
+            _sent += _batchCount;
+            if (Lane.Counters is { } counters)
+            {
+                counters.AddSent(_batchCount, _batchSize);
+                Measure(counters);
+            }
+
+            GiveBatchBack();
         }
         catch (Exception)
         {
             // Whatever a transport throws means that it is gone.
+            Lane.Counters?.AddFailed(_batchCount);
+            GiveBatchBack();
             EndNow(DisconnectReason.TransportClosed);
         }
 
@@ -316,7 +340,27 @@ internal sealed class Session : ILaneWork
         }
     }
 
-    private void Add(Payload payload, Follower? follower, FeedMessage? forming, int intervals, TaskCompletionSource? sent = null)
+    private void Measure(WebCounters counters)
+    {
+        var now = _time.GetTimestamp();
+        var longest = TimeSpan.Zero;
+        foreach (ref readonly var message in _batch.AsSpan(0, _batchCount))
+        {
+            if (message.Since != 0)
+            {
+                var took = _time.GetElapsedTime(message.Since, now);
+                counters.Latency.Record(took);
+                longest = took > longest ? took : longest;
+            }
+        }
+
+        if (longest > TimeSpan.Zero)
+        {
+            counters.WriteTook?.Invoke(longest.TotalSeconds);
+        }
+    }
+
+    private void Add(Payload payload, Follower? follower, FeedMessage? forming, int intervals, long since = 0, TaskCompletionSource? sent = null)
     {
         if (_ended.Task.IsCompleted)
         {
@@ -337,6 +381,7 @@ internal sealed class Session : ILaneWork
         node.Intervals = intervals;
         node.Sent = sent;
         node.Length = sent is null ? payload.Length : 0;
+        node.Since = since;
         node.Previous = _tail;
         if (_tail is null)
         {
@@ -405,6 +450,7 @@ internal sealed class Session : ILaneWork
             return;
         }
 
+        Lane.Counters?.AddEnded(reason);
         while (_head is not null)
         {
             Remove(_head);

@@ -8,7 +8,7 @@ namespace KlineOrleans.Web.Transports.Events;
 
 /// <summary>Answers the requests of one client on an older wire (docs/wire/socketio.md, websocket.md), one after another, through its session.</summary>
 /// <remarks>Calls must not overlap. Each answers null, or the error that the client was sent.</remarks>
-internal sealed class EventClient(Client client, EventFormats formats, EventServices services, bool hasChainEvents)
+internal sealed class EventClient(Client client, AccessGrant grant, EventFormats formats, EventServices services, bool hasChainEvents)
 {
     // Beside the places of single intervals, whose numbers are their bits.
     private const int PricePlace = 1 << 30;
@@ -17,9 +17,9 @@ internal sealed class EventClient(Client client, EventFormats formats, EventServ
 
     public Client Client => client;
 
-    public EventFormats Formats => formats;
+    public AccessGrant Grant => grant;
 
-    private LimitValues Limits => new(services.Hub.Options.History.Default, services.Hub.Options.History.Max, services.Hub.Options.Limits.SubscriptionsPerClient);
+    private LimitValues Limits => new(services.Hub.Options.History.Default, services.Hub.Options.History.Max, grant.SubscriptionLimit);
 
     /// <summary>subscribe: history, then a confirmation, then updates, for each interval in turn.</summary>
     public Task<ApiError?> Subscribe(JsonElement payload) => Guard(async () =>
@@ -34,7 +34,7 @@ internal sealed class EventClient(Client client, EventFormats formats, EventServ
             return error;
         }
 
-        error = await services.Hub.Symbols.Check(symbol, CancellationToken.None);
+        error = grant.Check(symbol) ?? await services.Hub.Symbols.Check(symbol, CancellationToken.None);
         if (error is not null)
         {
             return error;
@@ -111,7 +111,7 @@ internal sealed class EventClient(Client client, EventFormats formats, EventServ
             return ApiError.Bad("from", start.From?.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture), "a time not after 'to' and 'before'");
         }
 
-        error = await services.Hub.Symbols.Check(symbol, CancellationToken.None);
+        error = grant.Check(symbol) ?? await services.Hub.Symbols.Check(symbol, CancellationToken.None);
         if (error is not null)
         {
             return error;
@@ -140,7 +140,7 @@ internal sealed class EventClient(Client client, EventFormats formats, EventServ
             return error;
         }
 
-        error = await services.Hub.Symbols.Check(symbol, CancellationToken.None);
+        error = grant.Check(symbol) ?? await services.Hub.Symbols.Check(symbol, CancellationToken.None);
         if (error is not null)
         {
             return error;
@@ -314,7 +314,7 @@ internal sealed class EventClient(Client client, EventFormats formats, EventServ
 }
 
 /// <summary>What the older wires need, made once. Thread safe.</summary>
-internal sealed class EventServices(HubServices hub, WebCounters counters, ConnectionLimit connections, ITradeSourceFactory sources, IOptions<CompatOptions> compat, ILogger<EventServices> log)
+internal sealed class EventServices(HubServices hub, WebCounters counters, ConnectionLimit connections, AccessRules access, ITradeSourceFactory sources, IOptions<CompatOptions> compat, ILogger<EventServices> log)
 {
     private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(30);
 
@@ -327,6 +327,8 @@ internal sealed class EventServices(HubServices hub, WebCounters counters, Conne
 
     public ConnectionLimit Connections => connections;
 
+    public AccessRules Access => access;
+
     public ILogger Log => log;
 
     /// <summary>The intervals that some source builds, shortest first.</summary>
@@ -337,11 +339,16 @@ internal sealed class EventServices(HubServices hub, WebCounters counters, Conne
     public bool HasVolume(string symbol, string source) =>
         !_zeroVolume || !(hub.Symbols.SourceOf(source)?.IsChain ?? symbol.Length is >= 32 and <= 44);
 
-    /// <summary>A client for a new session.</summary>
-    public Client NewClient(Session session)
+    /// <summary>A client for a new session. It leaves its rooms at once when its session ends, not when the transport notices.</summary>
+    /// <param name="wire">As figures call it.</param>
+    /// <param name="id">Names the client to operators; is no secret.</param>
+    public Client NewClient(Session session, AccessGrant grant, string wire, string id)
     {
         var limits = hub.Options.Limits;
-        return new Client(session, hub.Feeds, counters, limits.SubscriptionsPerClient, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, hub.Time));
+        var client = new Client(session, hub.Feeds, counters, grant.SubscriptionLimit, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, hub.Time), wire, id);
+        access.EndWhenExpired(client, grant);
+        _ = LeaveWhenEnded(client);
+        return client;
     }
 
     /// <summary>The symbols of the exchanges, at most 1,000 of those first listed; a chain's are any mint and not listed here.</summary>
@@ -367,14 +374,17 @@ internal sealed class EventServices(HubServices hub, WebCounters counters, Conne
     }
 
     /// <summary>Writes the properties of <c>connection_success</c>.</summary>
-    public void WriteGreeting(Utf8JsonWriter json, string id, IReadOnlyList<string> symbols, bool camelCase)
+    public void WriteGreeting(Utf8JsonWriter json, string id, AccessGrant grant, IReadOnlyList<string> symbols, bool camelCase)
     {
         json.WriteString(camelCase ? "clientId" : "client_id", id);
         json.WriteNumber(camelCase ? "serverTime" : "server_time", hub.Time.GetUtcNow().ToUnixTimeSeconds());
         json.WriteStartArray(camelCase ? "supportedSymbols" : "supported_symbols");
         foreach (var symbol in symbols)
         {
-            json.WriteStringValue(symbol);
+            if (grant.MaySee(symbol))
+            {
+                json.WriteStringValue(symbol);
+            }
         }
 
         json.WriteEndArray();
@@ -385,5 +395,15 @@ internal sealed class EventServices(HubServices hub, WebCounters counters, Conne
         }
 
         json.WriteEndArray();
+    }
+
+    private async Task LeaveWhenEnded(Client client)
+    {
+        var reason = await client.Session.Ended;
+        client.Close(reason);
+        if (reason is DisconnectReason.SlowConsumer or DisconnectReason.RateLimit)
+        {
+            log.LogInformation("A {Wire} session ended: {Reason}", client.Wire, reason);
+        }
     }
 }

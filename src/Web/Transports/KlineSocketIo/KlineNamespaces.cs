@@ -5,7 +5,6 @@ using KlineOrleans.Web.Transports.Events;
 using KlineOrleans.Web.Transports.SocketIo;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
-using Microsoft.Extensions.Logging;
 
 namespace KlineOrleans.Web.Transports.KlineSocketIo;
 
@@ -49,23 +48,62 @@ internal sealed class KlineNamespaces(EventServices services, NewSymbols newSymb
 
     private ValueTask<EngineIoAdmission> Admit(HttpContext context) => ValueTask.FromResult(
         services.Connections.TryEnter(context.Connection.RemoteIpAddress) is { } place
-            ? EngineIoAdmission.Accept(place)
+            ? EngineIoAdmission.Accept(new Admission(place, services.Access.Authenticate(context)))
             : EngineIoAdmission.Refuse($"{(int)ApiErrorCode.Busy}: The server holds as many clients as it may. Come back later."));
+
+    /// <summary>A client shows its key or token with the request that opens its session, or with each namespace: <c>auth: {token}</c>, which a page can do without a query.</summary>
+    private SocketIoRefusal? Authenticate(SocketIoSocket socket)
+    {
+        var access = ((Admission)socket.Session.Tag!).Access;
+        if (!access.IsAllowed)
+        {
+            access = services.Access.Authenticate(Credential(socket.Auth));
+        }
+
+        socket.State = access.Grant;
+        return access.IsAllowed ? null : new SocketIoRefusal(access.Error.ToString(), HubJson.Make(access.Error, static (json, error) =>
+        {
+            json.WriteStartObject();
+            EventFormat.WriteError(json, error);
+            json.WriteEndObject();
+        }));
+    }
+
+    private static string? Credential(ReadOnlyMemory<byte> auth)
+    {
+        if (auth.IsEmpty)
+        {
+            return null;
+        }
+
+        using var json = JsonDocument.Parse(auth);
+        return EventRequest.TryRead(json.RootElement, "", out var request, out _)
+            && (request.TryText("token", "", out var token, out _) & request.TryText(AccessRules.QueryKey, "", out var other, out _)) ? token ?? other : null;
+    }
+
+    /// <summary>What a session carries: its place among the connections, which it gives back when it ends, and whose it is.</summary>
+    private sealed class Admission(IDisposable place, AccessResult access) : IDisposable
+    {
+        public AccessResult Access => access;
+
+        public void Dispose() => place.Dispose();
+    }
 
     private void Describe(SocketIoNamespace ns, bool hasChainEvents, bool camelCase)
     {
         var formats = new EventFormats(new SocketIoEventFormat(ns.Name, hasVolume: false, time), new SocketIoEventFormat(ns.Name, hasVolume: true, time));
+        ns.Use(socket => ValueTask.FromResult(Authenticate(socket)));
         ns.OnConnect(async socket =>
         {
+            var grant = (AccessGrant)socket.State!;
             var session = new Session(services.Hub.Feeds.NextLane(), new SocketIoWire(socket), services.Hub.OutboxLimits, time);
-            var client = services.NewClient(session);
-            socket.State = new EventClient(client, formats, services, hasChainEvents);
-            _ = LeaveWhenEnded(client);
+            var client = services.NewClient(session, grant, "socketio", socket.Id);
+            socket.State = new EventClient(client, grant, formats, services, hasChainEvents);
             var symbols = await services.SupportedSymbols();
-            session.Send(formats.Any.Event("connection_success", (services, socket.Id, symbols, camelCase), static (json, a) =>
+            session.Send(formats.Any.Event("connection_success", (services, socket.Id, grant, symbols, camelCase), static (json, a) =>
             {
                 json.WriteStartObject();
-                a.services.WriteGreeting(json, a.Id, a.symbols, a.camelCase);
+                a.services.WriteGreeting(json, a.Id, a.grant, a.symbols, a.camelCase);
                 json.WriteEndObject();
             }));
         });
@@ -101,7 +139,7 @@ internal sealed class KlineNamespaces(EventServices services, NewSymbols newSymb
         newSymbols.Encode = symbol => new SocketIoPayload([SocketIoPacket.Event(ns.Name, "token_created", Token(symbol))]);
         On(ns, "subscribe_tokens", (events, _) => events.Guard(async () =>
         {
-            await newSymbols.Add(events.Client.Session);
+            await newSymbols.Add(events.Client.Session, events.Grant);
             return null;
         }));
         On(ns, "unsubscribe_tokens", (events, _) => events.Guard(() =>
@@ -147,15 +185,4 @@ internal sealed class KlineNamespaces(EventServices services, NewSymbols newSymb
             }).Span);
         }
     });
-
-    /// <summary>A session that ends by itself leaves its rooms at once, not when the transport notices.</summary>
-    private async Task LeaveWhenEnded(Client client)
-    {
-        var reason = await client.Session.Ended;
-        client.Close(reason);
-        if (reason is DisconnectReason.SlowConsumer or DisconnectReason.RateLimit)
-        {
-            services.Log.LogInformation("A Socket.IO session ended: {Reason}", reason);
-        }
-    }
 }

@@ -18,7 +18,7 @@ internal sealed class NewSymbols(IKlineArchive archive, SourceMonitor monitor, E
     private static readonly TimeSpan Overlap = TimeSpan.FromSeconds(30);
 
     private readonly Lock _lock = new();
-    private readonly HashSet<Session> _waiting = [];
+    private readonly Dictionary<Session, AccessGrant> _waiting = [];
     private readonly Dictionary<string, DateTimeOffset> _told = new(StringComparer.Ordinal);
     private DateTimeOffset? _from;
 
@@ -26,13 +26,14 @@ internal sealed class NewSymbols(IKlineArchive archive, SourceMonitor monitor, E
     public Func<SymbolInfo, Payload>? Encode { get; set; }
 
     /// <summary>From now on the session is told of new symbols. What is there already counts as known.</summary>
-    public async Task Add(Session session)
+    /// <param name="grant">Symbols that it may not see are not told.</param>
+    public async Task Add(Session session, AccessGrant grant)
     {
         bool isFirst;
         lock (_lock)
         {
             isFirst = _from is null;
-            _waiting.Add(session);
+            _waiting[session] = grant;
         }
 
         if (isFirst)
@@ -81,9 +82,12 @@ internal sealed class NewSymbols(IKlineArchive archive, SourceMonitor monitor, E
                     if (_told.TryAdd(symbol.Symbol, symbol.ListedTime) && tell)
                     {
                         var payload = Encode!(symbol);
-                        foreach (var session in _waiting)
+                        foreach (var (session, grant) in _waiting)
                         {
-                            session.Send(payload);
+                            if (grant.MaySee(symbol.Symbol))
+                            {
+                                session.Send(payload);
+                            }
                         }
                     }
                 }

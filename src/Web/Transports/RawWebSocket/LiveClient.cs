@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging;
 namespace KlineOrleans.Web.Transports.RawWebSocket;
 
 /// <summary>One client of /ws/kline/live: what it asks for replaces what it asked for before.</summary>
-internal sealed class LiveClient(Client client, WebSocketServer server, EventServices services)
+internal sealed class LiveClient(Client client, AccessGrant grant, WebSocketServer server, EventServices services)
 {
     private const string Shape = "{\"subscribe\": a symbol or an array of symbols}";
 
@@ -65,14 +65,14 @@ internal sealed class LiveClient(Client client, WebSocketServer server, EventSer
     private async Task<ApiError?> Follow(HashSet<string> symbols, bool isArray)
     {
         // All or nothing: what was asked for before goes on if this cannot be done.
-        if (symbols.Count > services.Hub.Options.Limits.SubscriptionsPerClient)
+        if (symbols.Count > grant.SubscriptionLimit)
         {
-            return new ApiError(ApiErrorCode.SubscriptionLimit, string.Create(CultureInfo.InvariantCulture, $"A client may follow {services.Hub.Options.Limits.SubscriptionsPerClient} symbols; this one asks for {symbols.Count}."));
+            return new ApiError(ApiErrorCode.SubscriptionLimit, string.Create(CultureInfo.InvariantCulture, $"A client may follow {grant.SubscriptionLimit} symbols; this one asks for {symbols.Count}."));
         }
 
         foreach (var symbol in symbols)
         {
-            if (await services.Hub.Symbols.Check(symbol, CancellationToken.None) is { } error)
+            if ((grant.Check(symbol) ?? await services.Hub.Symbols.Check(symbol, CancellationToken.None)) is { } error)
             {
                 return error;
             }

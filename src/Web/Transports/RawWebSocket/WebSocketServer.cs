@@ -9,7 +9,6 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Hosting;
-using Microsoft.Extensions.Logging;
 
 namespace KlineOrleans.Web.Transports.RawWebSocket;
 
@@ -55,8 +54,8 @@ internal sealed class WebSocketServer : IDisposable
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.Map("/ws", (RequestDelegate)(context => Serve(context, RunEvents)));
-        routes.Map("/ws/kline/live", (RequestDelegate)(context => Serve(context, RunLive)));
+        routes.Map("/ws", (RequestDelegate)(context => Serve(context, "websocket", RunEvents))).Needs(AccessLevel.Client, rateLimited: false);
+        routes.Map("/ws/kline/live", (RequestDelegate)(context => Serve(context, "live", RunLive))).Needs(AccessLevel.Client, rateLimited: false);
     }
 
     public void Dispose() => Deadlines.Dispose();
@@ -68,17 +67,25 @@ internal sealed class WebSocketServer : IDisposable
         DisconnectReason.SlowConsumer => (3_000 + (int)ApiErrorCode.Busy, "SlowConsumer: too much waited for this client. Come back and resume."),
         DisconnectReason.RateLimit => (3_000 + (int)ApiErrorCode.RateLimit, "RateLimit: too many requests. Come back later."),
         DisconnectReason.Busy => (3_000 + (int)ApiErrorCode.Busy, "Busy: the server holds as many clients as it may. Come back later."),
+        DisconnectReason.Expired => (3_000 + (int)ApiErrorCode.NotAuthorised, "Expired: the token has expired. Come back with a new one."),
         DisconnectReason.ServerShutdown => ((int)WebSocketCloseStatus.EndpointUnavailable, "ServerShutdown: the server stops. Come back and resume."),
         DisconnectReason.PingTimeout => ((int)WebSocketCloseStatus.PolicyViolation, "PingTimeout: no answer to a ping came in time."),
         _ => ((int)WebSocketCloseStatus.NormalClosure, ""),
     };
 
-    private async Task Serve(HttpContext context, Func<WebSocketConnection, Client, string, Task> run)
+    private async Task Serve(HttpContext context, string wire, Func<WebSocketConnection, Client, AccessGrant, Task> run)
     {
         if (!context.WebSockets.IsWebSocketRequest)
         {
             context.Response.Headers.Upgrade = "websocket";
             await Problem.Write(context, StatusCodes.Status426UpgradeRequired, "This address speaks WebSocket only.");
+            return;
+        }
+
+        var access = _services.Access.Authenticate(context);
+        if (!access.IsAllowed)
+        {
+            await access.Error.Write(context);
             return;
         }
 
@@ -94,13 +101,12 @@ internal sealed class WebSocketServer : IDisposable
         await using var connection = new WebSocketConnection(context, stream, this, deflate);
         var session = new Session(_services.Hub.Feeds.NextLane(), connection, _services.Hub.OutboxLimits, Time);
         connection.Session = session;
-        var client = _services.NewClient(session);
+        var client = _services.NewClient(session, access.Grant, wire, EngineIoServer.NewId());
         await using var stopping = _lifetime.ApplicationStopping.UnsafeRegister(static c => ((Client)c!).Close(DisconnectReason.ServerShutdown), client);
-        _ = LeaveWhenEnded(client);
         connection.Start();
         try
         {
-            await run(connection, client, EngineIoServer.NewId());
+            await run(connection, client, access.Grant);
         }
         finally
         {
@@ -108,28 +114,17 @@ internal sealed class WebSocketServer : IDisposable
         }
     }
 
-    /// <summary>A session that ends by itself leaves its rooms at once, not when the connection is closed.</summary>
-    private async Task LeaveWhenEnded(Client client)
-    {
-        var reason = await client.Session.Ended;
-        client.Close(reason);
-        if (reason is DisconnectReason.SlowConsumer or DisconnectReason.RateLimit)
-        {
-            _services.Log.LogInformation("A WebSocket session ended: {Reason}", reason);
-        }
-    }
-
-    private async Task RunEvents(WebSocketConnection connection, Client client, string id)
+    private async Task RunEvents(WebSocketConnection connection, Client client, AccessGrant grant)
     {
         var symbols = await _services.SupportedSymbols();
-        client.Session.Send(new Payload(HubJson.Make((_services, id, symbols), static (json, a) =>
+        client.Session.Send(new Payload(HubJson.Make((_services, client.Id, grant, symbols), static (json, a) =>
         {
             json.WriteStartObject();
             json.WriteString("type", "connection_success");
-            a._services.WriteGreeting(json, a.id, a.symbols, camelCase: false);
+            a._services.WriteGreeting(json, a.Id, a.grant, a.symbols, camelCase: false);
             json.WriteEndObject();
         })));
-        var events = new EventClient(client, _formats, _services, hasChainEvents: false);
+        var events = new EventClient(client, grant, _formats, _services, hasChainEvents: false);
         await connection.Read(message => Handle(events, message));
     }
 
@@ -177,9 +172,9 @@ internal sealed class WebSocketServer : IDisposable
         }
     }
 
-    private async Task RunLive(WebSocketConnection connection, Client client, string id)
+    private async Task RunLive(WebSocketConnection connection, Client client, AccessGrant grant)
     {
-        var live = new LiveClient(client, this, _services);
+        var live = new LiveClient(client, grant, this, _services);
         await connection.Read(live.Handle);
     }
 
