@@ -125,7 +125,12 @@ internal sealed class Session : ILaneWork
                 Add(payload, null, null, 0);
                 break;
             case Follower follower:
-                follower.IsHeld = false;
+                if (follower.IsHeld)
+                {
+                    follower.IsHeld = false;
+                    MoveToEnd(follower);
+                }
+
                 Touch();
                 break;
             case Answer answer:
@@ -382,6 +387,37 @@ internal sealed class Session : ILaneWork
         node.Sent = sent;
         node.Length = sent is null ? payload.Length : 0;
         node.Since = since;
+        Append(node);
+        _messages++;
+        _bytes += node.Length;
+        if (follower is not null && forming is not null)
+        {
+            follower.LastForming = node;
+        }
+
+        Touch();
+    }
+
+    /// <summary>What waited for an answer goes after it, though it may have come before.</summary>
+    private void MoveToEnd(Follower follower)
+    {
+        var node = _head;
+        for (var left = _messages; left > 0 && node is not null; left--)
+        {
+            var next = node.Next;
+            if (node.Follower == follower && node != _tail)
+            {
+                Unlink(node);
+                Append(node);
+            }
+
+            node = next;
+        }
+    }
+
+    private void Append(OutboxNode node)
+    {
+        node.Next = null;
         node.Previous = _tail;
         if (_tail is null)
         {
@@ -393,17 +429,23 @@ internal sealed class Session : ILaneWork
         }
 
         _tail = node;
-        _messages++;
-        _bytes += node.Length;
-        if (follower is not null && forming is not null)
-        {
-            follower.LastForming = node;
-        }
-
-        Touch();
     }
 
     private void Remove(OutboxNode node)
+    {
+        Unlink(node);
+        if (node.Follower is { } follower && follower.LastForming == node)
+        {
+            follower.LastForming = null;
+        }
+
+        _messages--;
+        _bytes -= node.Length;
+        node.Sent?.TrySetResult();
+        Lane.Return(node);
+    }
+
+    private void Unlink(OutboxNode node)
     {
         if (node.Previous is null)
         {
@@ -422,16 +464,6 @@ internal sealed class Session : ILaneWork
         {
             node.Next.Previous = node.Previous;
         }
-
-        if (node.Follower is { } follower && follower.LastForming == node)
-        {
-            follower.LastForming = null;
-        }
-
-        _messages--;
-        _bytes -= node.Length;
-        node.Sent?.TrySetResult();
-        Lane.Return(node);
     }
 
     private void Touch()

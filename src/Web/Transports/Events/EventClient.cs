@@ -13,6 +13,7 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
     // Beside the places of single intervals, whose numbers are their bits.
     private const int PricePlace = 1 << 30;
 
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
     private static readonly ReadOnlyMemory<byte> Null = "null"u8.ToArray();
 
     public Client Client => client;
@@ -186,6 +187,7 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
             error = new ApiError(ApiErrorCode.RateLimit, string.Create(CultureInfo.InvariantCulture, $"More than {limits.MessagesPerSecond} requests a second. Wait, then try again."));
             if (client.Rate.Refused > limits.MessageBurst)
             {
+                await Say(error);
                 client.Close(DisconnectReason.RateLimit);
                 return error;
             }
@@ -210,6 +212,19 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
         }
 
         return error;
+    }
+
+    /// <summary>Sends a last error, and waits a little for it to leave.</summary>
+    private async Task Say(ApiError error)
+    {
+        try
+        {
+            await client.Session.SendAnswer(formats.Any.Error(error)).WaitAsync(Patience, services.Hub.Time);
+        }
+        catch (TimeoutException)
+        {
+            // It does not read what it is sent.
+        }
     }
 
     public void Send(Payload payload) => client.Session.Send(payload);

@@ -56,7 +56,7 @@ internal sealed class SocketIoWire : ISessionWire, IValueTaskSource
         };
         if (close is { } why)
         {
-            _socket.Session.Close(why, EngineIoSession.CloseMode.Discard);
+            _socket.Session.Close(why, reason == DisconnectReason.SlowConsumer ? EngineIoSession.CloseMode.Discard : EngineIoSession.CloseMode.Flush);
         }
     }
 
