@@ -1,0 +1,116 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text;
+using KlineOrleans.Protocol.EngineIo;
+using KlineOrleans.Protocol.SocketIo;
+
+namespace KlineOrleans.Protocol.Tests;
+
+/// <summary>Mutated packets: whatever the bytes, a reader answers a status, and where they are cut makes no difference.</summary>
+public sealed class FuzzTests
+{
+    private static readonly byte[][] Seeds = Array.ConvertAll<string, byte[]>(
+        [
+            "4hello\u001ebAQIDBA==\u001e2probe\u001e3\u001e1\u001e5\u001e6", "0{\"sid\":\"x\"}", "b", "40", "40{\"token\":\"123\"}", "40/custom,{\"a\":[1]}", "41/custom",
+            "42[\"message\",1,\"2\",{\"3\":[true]}]", "42/kline,456[\"subscribe\",{\"symbol\":\"é€😀\",\"interval\":[\"s1\",\"m5\"]}]", "43456[1,\"2\"]",
+            "452-[\"message\",{\"_placeholder\":true,\"num\":0},{\"_placeholder\":true,\"num\":1}]", "462-789[{\"_placeholder\":true,\"num\":0},[{\"num\":1,\"_placeholder\":true}]]",
+            "44{\"message\":\"no\"}", "42[\"\\ud800\\u0063\",1e308,-0.0,null]", "4" + "2[" + new string('[', 20), "42[\"connect\"]",
+        ],
+        Encoding.UTF8.GetBytes);
+
+    [Fact]
+    public void Readers_survive_mutations()
+    {
+        // The quick form. KLINE_FUZZ=10000000 runs ten million.
+        var count = int.Parse(Environment.GetEnvironmentVariable("KLINE_FUZZ") ?? "100000", CultureInfo.InvariantCulture);
+        var random = new Random(20260105);
+        var accepted = 0L;
+        for (var i = 0; i < count; i++)
+        {
+            var bytes = Mutate(random, Seeds[random.Next(Seeds.Length)]);
+            var whole = Run(new ReadOnlySequence<byte>(bytes), ref accepted);
+            var cut = random.Next(bytes.Length + 1);
+            var parts = Run(Segments.Of([bytes[..cut], [], bytes[cut..]]), ref accepted);
+            Assert.True(whole == parts, $"cut at {cut}: {Convert.ToHexString(bytes)}: {whole} but {parts}");
+        }
+
+        // Otherwise the mutations were too wild to reach anything.
+        Assert.InRange(accepted, count / 20, long.MaxValue);
+    }
+
+    private static string Run(ReadOnlySequence<byte> bytes, ref long accepted)
+    {
+        var seen = new StringBuilder();
+        var reader = new PayloadReader(bytes);
+        var packets = new SocketPacketReader();
+        var assembler = new BinaryPacketAssembler(100);
+        EngineReadStatus status;
+        while ((status = reader.Read(out var packet)) == EngineReadStatus.Ok)
+        {
+            if (packet.IsBase64)
+            {
+                var data = new byte[Base64Data.DecodedLength(packet.Data)];
+                Assert.Equal(data.Length, Base64Data.Decode(packet.Data, data));
+                seen.Append('b').Append(data.Length).Append((int)assembler.Add(new ReadOnlySequence<byte>(data)));
+            }
+            else if (packet.Type == EnginePacketType.Message)
+            {
+                var read = packets.Read(packet.Data, out var socket);
+                seen.Append('s').Append((int)read);
+                if (read != SocketReadStatus.Ok)
+                    continue;
+
+                accepted++;
+                seen.Append(socket.AckId).Append(',').Append(socket.Namespace.Length).Append(',').Append(socket.Payload.Length).Append((int)assembler.Start(socket));
+                var payload = socket.Payload.ToArray();
+                if (socket.Type is SocketPacketType.Event or SocketPacketType.BinaryEvent && EventPayload.TryRead(payload, out var name, out var arguments))
+                    seen.Append(name.Length).Append(arguments);
+                if (payload is [(byte)'[', ..])
+                {
+                    var items = new List<Range>();
+                    EventPayload.ReadItems(payload, items);
+                    foreach (var item in items)
+                        seen.Append(EventPayload.TryReadPlaceholder(payload.AsSpan(item), out var number) ? number : -1);
+                }
+            }
+        }
+
+        return seen.Append((int)status).ToString();
+    }
+
+    private static byte[] Mutate(Random random, byte[] seed)
+    {
+        var bytes = new List<byte>(seed);
+        for (var mutations = random.Next(4); mutations >= 0 && bytes.Count > 0; mutations--)
+        {
+            var at = random.Next(bytes.Count);
+            switch (random.Next(7))
+            {
+                case 0:
+                    bytes[at] = (byte)random.Next(256);
+                    break;
+                case 1:
+                    bytes[at] ^= (byte)(1 << random.Next(8));
+                    break;
+                case 2:
+                    bytes.RemoveAt(at);
+                    break;
+                case 3:
+                    bytes.Insert(at, "0123456789[]{}\",:-/bt\\"u8[random.Next(22)]);
+                    break;
+                case 4:
+                    bytes.RemoveRange(at, random.Next(bytes.Count - at));
+                    break;
+                case 5:
+                    bytes.InsertRange(at, bytes.GetRange(at, random.Next(Math.Min(bytes.Count - at, 30))));
+                    break;
+                default:
+                    var other = Seeds[random.Next(Seeds.Length)];
+                    bytes.InsertRange(at, other[random.Next(other.Length)..]);
+                    break;
+            }
+        }
+
+        return [.. bytes];
+    }
+}
