@@ -46,8 +46,11 @@ public sealed class KlineBuilder
     /// <summary>The clock, in ticks since 1970; <see cref="long.MinValue"/> before the first trade.</summary>
     private long _clock = long.MinValue;
 
-    /// <summary>The next moment at which a bucket becomes final or, with flat klines, begins.</summary>
+    /// <summary>The next moment at which a bucket becomes final or, with flat klines, begins: the earliest of <see cref="_due"/>.</summary>
     private long _nextDue = long.MaxValue;
+
+    /// <summary>The same by interval, side by side, so that a look at the clock touches no interval that has nothing to do.</summary>
+    private readonly long[] _due;
 
     private bool _changed;
     private bool _currentsChanged;
@@ -65,7 +68,9 @@ public sealed class KlineBuilder
         Rules = rules;
         _grace = rules.Grace.Ticks;
         _window = rules.CorrectionWindow.Ticks;
-        _levels = [.. rules.Intervals.Select(i => new Level(i))];
+        _levels = [.. rules.Intervals.Select((interval, index) => new Level(interval, index))];
+        _due = new long[_levels.Length];
+        _due.AsSpan().Fill(long.MaxValue);
     }
 
     public KlineRules Rules { get; }
@@ -471,7 +476,7 @@ public sealed class KlineBuilder
         {
             var interval = (KlineInterval)reader.ReadByte();
             var built = Array.Find(builder._levels, l => l.Interval == interval);
-            var level = built ?? new Level(interval);
+            var level = built ?? new Level(interval, -1);
             level.CoveredFrom = reader.ReadInt64();
             level.BaseClose = reader.ReadBoolean() ? reader.ReadDecimal() : null;
             level.BaseRevision = reader.ReadInt32();
@@ -511,6 +516,11 @@ public sealed class KlineBuilder
 
         builder.BeginMissing();
         builder._recent.Read(ref reader);
+        foreach (var level in builder._levels)
+        {
+            builder._due[level.Index] = builder.DueOf(level);
+        }
+
         builder.FindNextDue();
         return builder;
     }
@@ -554,7 +564,11 @@ public sealed class KlineBuilder
             MakeFinal();
             FindNextDue();
             _recent.ForgetBefore((_clock - _window) / TimeSpan.TicksPerSecond - 1);
-            Forget();
+            if (_historyUsed != long.MinValue)
+            {
+                // Without history, only archiving lets go of klines.
+                Forget();
+            }
         }
     }
 
@@ -565,6 +579,11 @@ public sealed class KlineBuilder
     {
         for (var i = 0; i < _levels.Length; i++)
         {
+            if (_due[i] > _clock)
+            {
+                continue;
+            }
+
             var level = _levels[i];
             if (level.Current.Exists && DueOf(level, level.Current.Open) <= _clock)
             {
@@ -582,6 +601,8 @@ public sealed class KlineBuilder
             {
                 AnnounceFlats(level, long.MaxValue);
             }
+
+            _due[i] = DueOf(level);
         }
     }
 
@@ -640,11 +661,13 @@ public sealed class KlineBuilder
             level.FlatFrom = open;
         }
 
-        _nextDue = Math.Min(_nextDue, DueOf(level, open));
-        if (Rules.Empty == EmptyPolicy.Flat)
-        {
-            _nextDue = Math.Min(_nextDue, (open + level.Length) * TimeSpan.TicksPerSecond);
-        }
+        BecomesDue(level, Rules.Empty == EmptyPolicy.Flat ? (open + level.Length) * TimeSpan.TicksPerSecond : DueOf(level, open));
+    }
+
+    private void BecomesDue(Level level, long due)
+    {
+        _due[level.Index] = Math.Min(_due[level.Index], due);
+        _nextDue = Math.Min(_nextDue, due);
     }
 
     private void AddToOlder(Level level, long open, in Trade trade)
@@ -664,7 +687,7 @@ public sealed class KlineBuilder
             added.IsFinal = isFinal;
             if (!isFinal)
             {
-                _nextDue = Math.Min(_nextDue, DueOf(level, open));
+                BecomesDue(level, DueOf(level, open));
             }
             else
             {
@@ -826,25 +849,36 @@ public sealed class KlineBuilder
 
     private void FindNextDue()
     {
-        _nextDue = long.MaxValue;
-        foreach (var level in _levels)
+        var next = long.MaxValue;
+        foreach (var due in _due)
         {
-            if (level.Finals < level.Closed.Count)
-            {
-                _nextDue = Math.Min(_nextDue, DueOf(level, level.Closed[level.Finals].Sums.Open));
-            }
-            else if (level.Current.Exists)
-            {
-                _nextDue = Math.Min(_nextDue, DueOf(level, level.Current.Open));
-            }
-
-            if (Rules.Empty == EmptyPolicy.Flat && level.FlatFrom != long.MinValue)
-            {
-                _nextDue = Math.Min(_nextDue, DueOf(level, level.FlatFrom));
-                var now = level.Interval.OpenSeconds(_clock / TimeSpan.TicksPerSecond);
-                _nextDue = Math.Min(_nextDue, (now + level.Length) * TimeSpan.TicksPerSecond);
-            }
+            next = Math.Min(next, due);
         }
+
+        _nextDue = next;
+    }
+
+    /// <summary>The next moment at which an interval has something to do.</summary>
+    private long DueOf(Level level)
+    {
+        var due = long.MaxValue;
+        if (level.Finals < level.Closed.Count)
+        {
+            due = DueOf(level, level.Closed[level.Finals].Sums.Open);
+        }
+        else if (level.Current.Exists)
+        {
+            due = DueOf(level, level.Current.Open);
+        }
+
+        if (Rules.Empty == EmptyPolicy.Flat && level.FlatFrom != long.MinValue)
+        {
+            due = Math.Min(due, DueOf(level, level.FlatFrom));
+            var now = level.Interval.OpenSeconds(_clock / TimeSpan.TicksPerSecond);
+            due = Math.Min(due, (now + level.Length) * TimeSpan.TicksPerSecond);
+        }
+
+        return due;
     }
 
     /// <summary>Lets go of what is final and archived, unless history is held for late trades.</summary>
@@ -890,8 +924,10 @@ public sealed class KlineBuilder
     }
 
     /// <summary>One interval.</summary>
-    private sealed class Level(KlineInterval interval)
+    private sealed class Level(KlineInterval interval, int index)
     {
+        /// <summary>Its place among the intervals that are built.</summary>
+        public readonly int Index = index;
         public readonly KlineInterval Interval = interval;
         public readonly long Length = interval.Seconds();
         public readonly Ring<Closed> Closed = new();

@@ -12,10 +12,13 @@ internal sealed class SolanaLogsFormat : IRecordingFormat
     private readonly EventTimes _times;
     private readonly SolanaTrades _decoder;
     private readonly SkipCounts _skipped;
+    private readonly TransactionParts _parts = new();
+    private readonly Func<long, string, List<DecodedEvent>, int> _firstIndex;
 
     public SolanaLogsFormat(string source, ProgramCatalog programs, DateTimeOffset anchor, SkipCounts skipped)
     {
         _skipped = skipped;
+        _firstIndex = _parts.FirstIndex;
         _times = new EventTimes(_blockTimes, anchor);
         _decoder = new SolanaTrades(source, programs, _times, skipped);
     }
@@ -23,7 +26,7 @@ internal sealed class SolanaLogsFormat : IRecordingFormat
     public string? Read(ReadOnlySpan<byte> line, long lineNumber, List<Trade> trades, List<SymbolInfo> symbols)
     {
         var losses = Losses();
-        var kind = _decoder.Read(line, lineNumber, trades, symbols, _blockTimes);
+        var kind = _decoder.Read(line, lineNumber, trades, symbols, _blockTimes, _firstIndex);
         if (kind == LogFrameKind.Malformed)
         {
             return "not a JSON-RPC frame";
@@ -34,7 +37,7 @@ internal sealed class SolanaLogsFormat : IRecordingFormat
 
     public string SaveState()
     {
-        var text = new StringBuilder();
+        var text = new StringBuilder().Append(_parts.Save()).Append(',');
         if (_times.Newest is { } newest)
         {
             text.Append(CultureInfo.InvariantCulture, $"{newest.Slot}:{newest.Seconds}");
@@ -50,7 +53,13 @@ internal sealed class SolanaLogsFormat : IRecordingFormat
 
     public bool TryRestoreState(string state)
     {
-        var parts = state.Split(',');
+        var whole = state.Split(',');
+        if (!_parts.TryRestore(whole[0]))
+        {
+            return false;
+        }
+
+        var parts = whole.AsSpan(1);
         if (parts.Length - 1 > RecordedBlockTimes.Capacity)
         {
             return false;

@@ -14,7 +14,9 @@ internal sealed class SolanaTrades(string source, ProgramCatalog programs, Event
     /// <summary>Decodes a frame and adds its trades, in the order of its log. Their ReceivedTime is their event time: the caller's to change.</summary>
     /// <param name="sequence">The frame's place among those of its slot (<see cref="TradeOrder.Sequence"/>).</param>
     /// <param name="blockTimes">Told of the block time that the frame itself says, before its events are timed.</param>
-    public LogFrameKind Read(ReadOnlySpan<byte> frame, long sequence, List<Trade> trades, List<SymbolInfo> symbols, RecordedBlockTimes? blockTimes = null)
+    /// <param name="firstIndex">Slot, signature and events of the frame to the number of its first event in the transaction; null: 0.</param>
+    public LogFrameKind Read(
+        ReadOnlySpan<byte> frame, long sequence, List<Trade> trades, List<SymbolInfo> symbols, RecordedBlockTimes? blockTimes = null, Func<long, string, List<DecodedEvent>, int>? firstIndex = null)
     {
         var kind = _decoder.Decode(frame);
         if (kind is not (LogFrameKind.Logs or LogFrameKind.BlockTime))
@@ -29,6 +31,7 @@ internal sealed class SolanaTrades(string source, ProgramCatalog programs, Event
         }
 
         var slot = _decoder.Slot;
+        var first = firstIndex is null || _decoder.Events.Count == 0 ? 0 : firstIndex(slot, _decoder.Signature ?? "", _decoder.Events);
         foreach (var e in _decoder.Events)
         {
             var payload = e.Payload.Span;
@@ -39,7 +42,7 @@ internal sealed class SolanaTrades(string source, ProgramCatalog programs, Event
                 trades.Add(new Trade
                 {
                     Symbol = _decoder.Text(map.Symbol(payload)),
-                    Order = new TradeOrder(new TradeId(slot, _decoder.Signature, e.Index), sequence),
+                    Order = new TradeOrder(new TradeId(slot, _decoder.Signature, first + e.Index), sequence),
                     EventTime = time,
                     ReceivedTime = time,
                     Price = terms.Price,

@@ -53,7 +53,11 @@ internal static class Startup
         }
         catch (IOException error) when (error.InnerException is AddressInUseException)
         {
-            return await Refuse(CannotStart, [$"urls: {error.InnerException.Message} Another process listens there; give another address, as in --urls http://127.0.0.1:8081"]);
+            return await Refuse(CannotStart, [$"urls: {error.Message} Another process listens there; give another address, as in --urls http://127.0.0.1:8081"]);
+        }
+        catch (InvalidOperationException error) when (UnreadableSetting.TryDescribe(error, out var line))
+        {
+            return await Refuse(BadSetting, [line]);
         }
     }
 

@@ -17,8 +17,17 @@ internal sealed class BuilderRun(KlineRules rules)
 
     public int HistoryReads { get; private set; }
 
+    private DateTimeOffset _published;
+
     public ApplyResult Apply(Trade trade)
     {
+        // A batch is published whole, and tells at most the newest thousand flat klines: none here spans more.
+        if (trade.ReceivedTime - _published > TimeSpan.FromMinutes(10))
+        {
+            _published = trade.ReceivedTime;
+            Publish();
+        }
+
         if (Builder.NeedsHistory(trade))
         {
             HistoryReads++;

@@ -36,7 +36,9 @@ public sealed class RecordedTradesTests
             Assert.Equal(row.GetProperty("mint").GetString(), trade.Symbol);
             Assert.Equal(row.GetProperty("slot").GetInt64(), trade.Order.Id.Position);
             Assert.Equal(row.GetProperty("signature").GetString(), trade.Order.Id.Signature);
-            Assert.Equal(0, trade.Order.Id.Index);
+            // A transaction with two trades has two frames in this recording.
+            Assert.Equal(indexes.GetValueOrDefault(trade.Order.Id.Signature!), trade.Order.Id.Index);
+            indexes[trade.Order.Id.Signature!] = trade.Order.Id.Index + 1;
             Assert.Equal(i + 1, trade.Order.Sequence);
             Assert.Equal(time, trade.EventTime);
             Assert.False(trade.IsEventTimeEstimated);
@@ -48,6 +50,8 @@ public sealed class RecordedTradesTests
             Assert.Equal(1, trade.Count);
         }
 
+        Assert.Equal(402, indexes.Values.Count(n => n == 2));
+        Assert.Equal(trades.Count, trades.Select(t => t.Order.Id).Distinct().Count());
         Assert.Equal(clock, chunks[^1].Clock.Time);
         Assert.All(chunks, c => Assert.False(c.Clock.IsLive));
     }

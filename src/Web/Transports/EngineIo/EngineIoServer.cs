@@ -116,6 +116,9 @@ public sealed class EngineIoServer : IDisposable
 
     internal void NotifyClosed(EngineIoSession session, CloseReason reason) => Handler.OnClose(session, reason);
 
+    internal void LogHandlerFailure(Exception e, EngineIoSession session) =>
+        _logger.LogError(e, "The handler failed for a session of {Address}", session.RemoteAddress);
+
     /// <summary>Takes a session's id out of the table.</summary>
     internal void Forget(EngineIoSession session) => _sessions.TryRemove(new KeyValuePair<string, EngineIoSession>(session.Id, session));
 
@@ -225,7 +228,16 @@ public sealed class EngineIoServer : IDisposable
         _sessions[session.Id] = session;
         Statistics.CountOpened();
         session.Start();
-        Handler.OnOpen(session);
+        try
+        {
+            Handler.OnOpen(session);
+        }
+        catch (Exception e)
+        {
+            LogHandlerFailure(e, session);
+            session.Close();
+        }
+
         if (_stopping)
             session.Close(CloseReason.ServerShutdown);
     }

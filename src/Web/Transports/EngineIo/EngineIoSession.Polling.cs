@@ -101,6 +101,10 @@ public sealed partial class EngineIoSession
             if (poll is not null && _poll == poll)
                 _poll = null;
 
+            // Closed after the poll was ended for an upgrade: what waits has no other way out.
+            if (answer == PollAnswer.Noop && _draining)
+                answer = PollAnswer.DrainAndClose;
+
             switch (answer)
             {
                 case PollAnswer.Drain when _closed && !_draining:

@@ -227,7 +227,7 @@ public sealed partial class EngineIoSession
         if (outcome == ReadOutcome.Binary)
         {
             _server.Statistics.CountReceived();
-            await _server.Handler.OnBinaryAsync(this, data);
+            await DeliverAsync(data, isBinary: true);
             return true;
         }
 

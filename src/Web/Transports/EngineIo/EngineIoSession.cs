@@ -398,7 +398,7 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
                 if (packet.IsBase64)
                     await DeliverBase64Async(packet);
                 else
-                    await _server.Handler.OnTextAsync(this, packet.Data);
+                    await DeliverAsync(packet.Data, isBinary: false);
                 return !IsClosed;
 
             case EnginePacketType.Pong:
@@ -419,6 +419,20 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
         }
     }
 
+    // A handler's failure ends its own session, and neither the request with a 500 nor the reading loop without a trace.
+    private async ValueTask DeliverAsync(System.Buffers.ReadOnlySequence<byte> data, bool isBinary)
+    {
+        try
+        {
+            await (isBinary ? _server.Handler.OnBinaryAsync(this, data) : _server.Handler.OnTextAsync(this, data));
+        }
+        catch (Exception e)
+        {
+            _server.LogHandlerFailure(e, this);
+            Close(CloseReason.ForcedClose, CloseMode.Discard, WebSocketCloseStatus.InternalServerError);
+        }
+    }
+
     private async ValueTask DeliverBase64Async(EnginePacket packet)
     {
         var length = Base64Data.DecodedLength(packet.Data);
@@ -426,7 +440,7 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
         try
         {
             var written = Base64Data.Decode(packet.Data, rented);
-            await _server.Handler.OnBinaryAsync(this, new System.Buffers.ReadOnlySequence<byte>(rented, 0, Math.Max(written, 0)));
+            await DeliverAsync(new System.Buffers.ReadOnlySequence<byte>(rented, 0, Math.Max(written, 0)), isBinary: true);
         }
         finally
         {

@@ -89,6 +89,22 @@ public sealed class CloseTests
         Assert.Equal(0, host.Engine.OpenSessions);
     }
 
+    [Fact]
+    public async Task Handler_that_throws_ends_its_session_and_no_request_gets_a_500()
+    {
+        await using var host = await TransportHost.StartEngineAsync();
+        host.Echo.OnText = (_, _) => throw new InvalidOperationException("on purpose");
+        var sid = await host.OpenAsync();
+        Assert.Equal(200, (await host.PostAsync(sid, "4a")).Code);
+        Assert.Equal(CloseReason.ForcedClose, await host.Echo.ClosedAsync());
+        Assert.Equal(400, (await host.PollAsync(sid)).Code);
+
+        using var socket = await host.OpenWebSocketAsync();
+        await socket.SendAsync("4a");
+        Assert.Equal("closed 1011", await socket.ReadAsync());
+        Assert.Equal(0, host.Engine.OpenSessions);
+    }
+
     [Fact, Trait("Requirement", "slow consumer")]
     public async Task Session_whose_queue_is_full_is_closed()
     {

@@ -1,0 +1,229 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http.Json;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using System.Text;
+using System.Text.Json;
+
+namespace KlineOrleans.Testing;
+
+/// <summary>The real server in a process of its own, on a free loopback port. Killed when disposed.</summary>
+public sealed partial class ServerProcess : IAsyncDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private readonly Process _process;
+    private readonly StringBuilder _output = new();
+
+    private ServerProcess(Process process, int port)
+    {
+        _process = process;
+        Address = new Uri($"http://127.0.0.1:{port}");
+        Http = new HttpClient { BaseAddress = Address, Timeout = Patience };
+        process.OutputDataReceived += (_, line) => Keep(line.Data);
+        process.ErrorDataReceived += (_, line) => Keep(line.Data);
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+    }
+
+    public Uri Address { get; }
+
+    public HttpClient Http { get; }
+
+    /// <summary>Standard output and error so far.</summary>
+    public string Output
+    {
+        get
+        {
+            lock (_output)
+            {
+                return _output.ToString();
+            }
+        }
+    }
+
+    /// <summary>Whether the program was built: it is when the solution was.</summary>
+    public static string ProgramPath { get; } = FindProgram();
+
+    /// <summary>Starts the server with settings as on the command line, and waits until it answers.</summary>
+    public static async Task<ServerProcess> Start(params string[] settings)
+    {
+        var server = Launch(settings);
+        var started = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            if (server._process.HasExited)
+            {
+                await server._process.WaitForExitAsync();
+                throw new InvalidOperationException($"The server ended with code {server._process.ExitCode}:\n{server.Output}");
+            }
+
+            try
+            {
+                using var answer = await server.Http.GetAsync(new Uri("/health/live", UriKind.Relative));
+                if (answer.StatusCode == HttpStatusCode.OK)
+                {
+                    return server;
+                }
+            }
+            catch (HttpRequestException)
+            {
+                // Not listening yet.
+            }
+
+            if (Stopwatch.GetElapsedTime(started) > Patience)
+            {
+                await server.DisposeAsync();
+                throw new TimeoutException($"The server did not answer:\n{server.Output}");
+            }
+
+            await Pause();
+        }
+    }
+
+    /// <summary>Starts a server that is expected to end by itself, and waits for its end.</summary>
+    public static async Task<(int ExitCode, string Output)> RunToEnd(params string[] settings)
+    {
+        await using var server = Launch(settings);
+        using var patience = new CancellationTokenSource(Patience);
+        await server._process.WaitForExitAsync(patience.Token);
+        return (server._process.ExitCode, server.Output);
+    }
+
+    /// <summary>Polls an answer of the server until it is as wanted.</summary>
+    public async Task<JsonElement> WaitFor(string path, Func<JsonElement, bool> wanted)
+    {
+        var started = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            var answer = await Get(path);
+            if (wanted(answer))
+            {
+                return answer;
+            }
+
+            if (Stopwatch.GetElapsedTime(started) > Patience)
+            {
+                throw new TimeoutException($"{path} still answers {answer}.\n{Output}");
+            }
+
+            await Pause();
+        }
+    }
+
+    /// <summary>Waits until the first source has played its recording to the end and saved it.</summary>
+    public Task<JsonElement> WaitForEnd() =>
+        WaitFor("/health", health => health.GetProperty("sources") is { } sources && sources.GetArrayLength() > 0 && sources[0].GetProperty("state").GetString() == "ended");
+
+    public async Task<JsonElement> Get(string path)
+    {
+        using var answer = await Http.GetAsync(new Uri(path, UriKind.Relative));
+        return await answer.Content.ReadFromJsonAsync<JsonElement>();
+    }
+
+    /// <summary>All klines of a query, page by page.</summary>
+    public async Task<List<JsonElement>> GetKlines(string symbol, string interval, long from, long to)
+    {
+        var result = new List<JsonElement>();
+        var query = $"/api/v1/klines/{symbol}/{interval}?from={from}&to={to}&limit=1000&exact=true";
+        var cursor = "";
+        while (true)
+        {
+            var page = await Get(query + cursor);
+            result.AddRange(page.GetProperty("klines").EnumerateArray());
+            if (page.GetProperty("next").GetString() is not { } next)
+            {
+                return result;
+            }
+
+            cursor = $"&cursor={Uri.EscapeDataString(next)}";
+        }
+    }
+
+    /// <summary>Ends the process as a crash does: no handler of it runs.</summary>
+    public async Task Kill()
+    {
+        _process.Kill();
+        await _process.WaitForExitAsync();
+    }
+
+    /// <summary>Asks the process to stop (SIGTERM) and waits. Returns its exit code.</summary>
+    public async Task<int> Terminate()
+    {
+        _ = SendSignal(_process.Id, 15);
+        using var patience = new CancellationTokenSource(Patience);
+        await _process.WaitForExitAsync(patience.Token);
+        return _process.ExitCode;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited)
+        {
+            await Kill();
+        }
+
+        Http.Dispose();
+        _process.Dispose();
+    }
+
+    private static ServerProcess Launch(string[] settings)
+    {
+        var port = FreePort();
+        var start = new ProcessStartInfo("dotnet")
+        {
+            UseShellExecute = false,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = Path.GetTempPath(),
+        };
+        start.ArgumentList.Add(ProgramPath);
+        if (!settings.Contains("--urls"))
+        {
+            start.ArgumentList.Add("--urls");
+            start.ArgumentList.Add($"http://127.0.0.1:{port}");
+        }
+
+        foreach (var setting in settings)
+        {
+            start.ArgumentList.Add(setting);
+        }
+
+        return new ServerProcess(Process.Start(start)!, port);
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    private static string FindProgram()
+    {
+        // The test runs from .../bin[/orleans]/<configuration>/net10.0; the server was built the same way.
+        var output = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
+        var configuration = output.Parent!;
+        var bin = configuration.Parent!.Name == "bin" ? "bin" : Path.Combine("bin", configuration.Parent.Name);
+        return Path.Combine(RecordedData.RepositoryRoot, "src", "Silo", bin, configuration.Name, output.Name, "KlineOrleans.Silo.dll");
+    }
+
+    // Between two looks at another process there is nothing to wait for but time.
+    private static Task Pause() => Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System);
+
+    private void Keep(string? line)
+    {
+        if (line is not null)
+        {
+            lock (_output)
+            {
+                _output.AppendLine(line);
+            }
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int SendSignal(int process, int signal);
+}
