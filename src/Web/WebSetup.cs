@@ -24,8 +24,7 @@ public static class WebSetup
     public static IServiceCollection AddKlineWeb(this IServiceCollection services, IConfiguration configuration)
     {
         services.AddOptions<WebOptions>().Bind(configuration.GetSection(WebOptions.Section)).ValidateOnStart();
-        services.AddSingleton<IValidateOptions<WebOptions>, WebOptionsValidator>();
-        services.AddOptions<CompatOptions>().Bind(configuration.GetSection(CompatOptions.Section)).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<WebOptions>>(new WebOptionsValidator(configuration));
         services.TryAddSingleton(TimeProvider.System);
 
         services.AddSingleton<WebCounters>();
@@ -37,7 +36,17 @@ public static class WebSetup
         services.AddSingleton<MintFeeds>();
         services.AddHostedService(provider => provider.GetRequiredService<MintFeeds>());
         services.TryAddSingleton<IKlineCluster, ClusterKlines>();
+        services.AddSingleton<RouteAnswers>();
+        services.AddSingleton(provider => new CompatRules(CompatRules.Read(configuration, out _) ?? CompatVolume.Zero, provider.GetRequiredService<SymbolDirectory>()));
         services.AddSingleton<KlineRoutes>();
+        services.AddSingleton<CompatRoutes>();
+        services.AddSingleton<StatusRoutes>();
+        services.AddSingleton<UdfRoutes>();
+        services.AddSingleton<TokenRoutes>();
+        services.AddSingleton<WebMeter>();
+        services.AddSingleton<MetricRoutes>();
+        services.AddHostedService(provider => provider.GetRequiredService<MetricRoutes>());
+        services.AddKlineOpenApi();
         services.AddSingleton<HealthRoutes>();
         services.AddSingleton<StorageHealth>();
         services.AddSingleton<SourceMonitor>();
@@ -102,6 +111,12 @@ public static class WebSetup
         app.UsePage(services.GetRequiredService<IOptions<WebOptions>>().Value.PagePath);
         app.Use(services.GetRequiredService<AccessMiddleware>().Invoke);
         services.GetRequiredService<KlineRoutes>().Map(app);
+        services.GetRequiredService<CompatRoutes>().Map(app);
+        services.GetRequiredService<StatusRoutes>().Map(app);
+        services.GetRequiredService<UdfRoutes>().Map(app);
+        services.GetRequiredService<TokenRoutes>().Map(app);
+        services.GetRequiredService<MetricRoutes>().Map(app);
+        app.MapKlineOpenApi();
         services.GetRequiredService<HealthRoutes>().Map(app);
         app.MapHub<KlineHub>("/hubs/kline").Needs(AccessLevel.Client, rateLimited: false);
         services.GetRequiredService<WebSocketServer>().Map(app);

@@ -10,42 +10,19 @@ internal static class CandleJson
     /// <summary>For writing by hand what is known to be valid.</summary>
     public static readonly JsonWriterOptions Options = new() { SkipValidation = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    private static readonly JsonEncodedText Time = JsonEncodedText.Encode("time");
     private static readonly JsonEncodedText Open = JsonEncodedText.Encode("open");
     private static readonly JsonEncodedText High = JsonEncodedText.Encode("high");
     private static readonly JsonEncodedText Low = JsonEncodedText.Encode("low");
     private static readonly JsonEncodedText Close = JsonEncodedText.Encode("close");
     private static readonly JsonEncodedText Volume = JsonEncodedText.Encode("volume");
     private static readonly JsonEncodedText IsFinal = JsonEncodedText.Encode("is_final");
-    private static readonly JsonEncodedText UpdateType = JsonEncodedText.Encode("update_type");
-    private static readonly JsonEncodedText UpdateCount = JsonEncodedText.Encode("update_count");
-    private static readonly JsonEncodedText BaseVolume = JsonEncodedText.Encode("base_volume");
-    private static readonly JsonEncodedText QuoteVolume = JsonEncodedText.Encode("quote_volume");
-    private static readonly JsonEncodedText TradeCount = JsonEncodedText.Encode("trade_count");
-    private static readonly JsonEncodedText Revision = JsonEncodedText.Encode("revision");
     private static readonly JsonEncodedText Period = JsonEncodedText.Encode("period");
     private static readonly JsonEncodedText OpenTime = JsonEncodedText.Encode("open_time");
     private static readonly JsonEncodedText Symbol = JsonEncodedText.Encode("symbol");
-    private static readonly JsonEncodedText Realtime = JsonEncodedText.Encode("realtime");
-    private static readonly JsonEncodedText Final = JsonEncodedText.Encode("final");
-    private static readonly JsonEncodedText Correction = JsonEncodedText.Encode("correction");
 
     /// <summary>Writes a <c>candle</c>: time in Unix seconds.</summary>
     /// <param name="hasVolume">False: <c>volume</c> is 0, as older clients were promised.</param>
-    public static void Write(Utf8JsonWriter json, in Kline kline, bool hasVolume)
-    {
-        json.WriteStartObject();
-        json.WriteNumber(Time, kline.OpenTime.ToUnixTimeSeconds());
-        WritePrices(json, kline, hasVolume);
-        json.WriteBoolean(IsFinal, kline.IsFinal);
-        json.WriteString(UpdateType, kline.Revision > 0 ? Correction : kline.IsFinal ? Final : Realtime);
-        json.WriteNumber(UpdateCount, kline.UpdateCount);
-        json.WriteNumber(BaseVolume, KlineJson.ToDouble(kline.BaseVolume));
-        json.WriteNumber(QuoteVolume, KlineJson.ToDouble(kline.QuoteVolume));
-        json.WriteNumber(TradeCount, kline.TradeCount);
-        json.WriteNumber(Revision, kline.Revision);
-        json.WriteEndObject();
-    }
+    public static void Write(Utf8JsonWriter json, in Kline kline, bool hasVolume) => CompatRules.WriteCandle(json, kline, hasVolume, withType: true);
 
     /// <summary>Writes an item of /ws/kline/live: open time in Unix milliseconds.</summary>
     /// <param name="symbol">Null where the connection follows one symbol.</param>

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text.Json;
 using KlineOrleans.Contracts;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Options;
 
 namespace KlineOrleans.Web.Transports.Events;
 
@@ -329,11 +328,10 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
 }
 
 /// <summary>What the older wires need, made once. Thread safe.</summary>
-internal sealed class EventServices(HubServices hub, WebCounters counters, ConnectionLimit connections, AccessRules access, ITradeSourceFactory sources, IOptions<CompatOptions> compat, ILogger<EventServices> log)
+internal sealed class EventServices(HubServices hub, WebCounters counters, ConnectionLimit connections, AccessRules access, CompatRules compat, ITradeSourceFactory sources, ILogger<EventServices> log)
 {
     private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(30);
 
-    private readonly bool _zeroVolume = compat.Value.Volume == CompatVolume.Zero;
     private readonly bool _hasExchange = sources.Sources.Any(s => !s.IsChain);
     private IReadOnlyList<string> _listed = [];
     private long _listedAt;
@@ -352,7 +350,7 @@ internal sealed class EventServices(HubServices hub, WebCounters counters, Conne
     /// <summary>Whether a symbol's candles show their volume.</summary>
     /// <param name="source">Empty where the symbol has had no trade.</param>
     public bool HasVolume(string symbol, string source) =>
-        !_zeroVolume || !(hub.Symbols.SourceOf(source)?.IsChain ?? symbol.Length is >= 32 and <= 44);
+        compat.ShowsVolume(source) || (hub.Symbols.SourceOf(source) is null && symbol.Length is < 32 or > 44);
 
     /// <summary>A client for a new session. It leaves its rooms at once when its session ends, not when the transport notices.</summary>
     /// <param name="wire">As figures call it.</param>
