@@ -13,7 +13,6 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
     private const int PricePlace = 1 << 30;
 
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
-    private static readonly ReadOnlyMemory<byte> Null = "null"u8.ToArray();
 
     public Client Client => client;
 
@@ -149,7 +148,7 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
         var feed = await services.Hub.Feeds.Enter(symbol!);
         // The longest interval: every trade changes its newest kline, which rarely gives way to another.
         var longest = 1 << (int)feed.Rules.Intervals[^1];
-        var followed = client.Follow(feed, longest, bits => new Follower(client.Session, symbol!, format, bits) { Middle = Null, IsAlwaysAnswered = true }, null, 1, services.Hub.MostMissed, PricePlace, cost: 1);
+        var followed = client.Follow(feed, longest, bits => new Follower(client.Session, symbol!, format, bits) { IsAlwaysAnswered = true }, null, 1, services.Hub.MostMissed, PricePlace, cost: 1);
         if (followed is null)
         {
             services.Hub.Feeds.Leave(feed);
