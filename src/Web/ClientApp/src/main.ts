@@ -63,7 +63,6 @@ const link = new HubLink(new URL("hubs/kline", document.baseURI).href, {
     session.kline(message);
   },
   status: (message) => session.statusChanged(message),
-  skipped: (message) => session.skipped(message),
 });
 const session = new ChartSession(link, store, {
   opened() {
