@@ -6,7 +6,7 @@ import { INTERVALS, intervalSeconds, type FeedState, type Interval, type Kline, 
 import { readPlace, writePlace } from "./view/address";
 import { ChartView } from "./view/chartView";
 import { feedWords } from "./view/feedWords";
-import { change, dateTime, exact, price, shortMint, timeOfDay, volume } from "./view/format";
+import { change, dateTime, exact, fine, price, shortMint, timeOfDay, volume } from "./view/format";
 import { SymbolSearch } from "./view/symbolSearch";
 import { currentTheme, cssColor, onSystemTheme, toggleTheme } from "./view/theme";
 
@@ -236,7 +236,9 @@ function renderHead(): void {
   ui.price.title = exact(newest.close);
   const day = dayBase?.symbol === symbol ? dayBase : undefined;
   const from = day?.close ?? store.oldest!.open;
-  setText(ui.change, `${change(from, newest.close)} ${day === undefined ? "shown" : "24h"}`);
+  const oldest = store.oldest!.openTime;
+  const since = newest.openTime - oldest < DAY ? timeOfDay(oldest).slice(0, 5) : dateTime(oldest, intervalSeconds("d1"));
+  setText(ui.change, `${change(from, newest.close)} ${day === undefined ? `since ${since}` : "24h"}`);
   ui.change.title = day === undefined ? "Change since the oldest kline loaded" : "Change since 24 hours before the newest trade";
   ui.change.dataset["move"] = newest.close >= from ? "up" : "down";
   ui.change.hidden = false;
@@ -261,10 +263,10 @@ function renderLegend(): void {
   const previous = store.all[store.indexOf(kline.openTime) - 1];
   ui.legend.dataset["move"] = kline.close >= kline.open ? "up" : "down";
   setText(ui.legendTime, dateTime(kline.openTime, intervalSeconds(interval)));
-  setText(legendFields["open"]!, exact(kline.open));
-  setText(legendFields["high"]!, exact(kline.high));
-  setText(legendFields["low"]!, exact(kline.low));
-  setText(legendFields["close"]!, exact(kline.close));
+  setText(legendFields["open"]!, fine(kline.open));
+  setText(legendFields["high"]!, fine(kline.high));
+  setText(legendFields["low"]!, fine(kline.low));
+  setText(legendFields["close"]!, fine(kline.close));
   setText(legendFields["change"]!, change(previous?.close ?? kline.open, kline.close));
   setText(legendFields["volume"]!, volume(kline.baseVolume));
   setText(legendFields["flags"]!, kline.revision > 0 ? `corrected ×${kline.revision}` : kline.isFinal ? "" : "forming");

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { axisPrices, change, decimalsFor, exact, price, shortMint, volume } from "../src/view/format";
+import { axisPrices, change, decimalsFor, exact, fine, price, shortMint, volume } from "../src/view/format";
 import { readHubError } from "../src/data/hubError";
 import { retryDelay } from "../src/data/retryDelay";
 import { feedWords } from "../src/view/feedWords";
@@ -17,6 +17,13 @@ describe("format", () => {
     expect(price(0.00222901)).toBe("0.00222901");
     expect(price(64250.5)).toBe("64,250.50");
     expect(decimalsFor(0)).toBe(2);
+  });
+
+  test("fine prices have ten significant digits and no zeros that only fill up", () => {
+    expect(fine(0.0000002427697626955007)).toBe("0.0₆2427697627");
+    expect(fine(0.00222901)).toBe("0.00222901");
+    expect(fine(64250.5)).toBe("64,250.5");
+    expect(fine(0)).toBe("0");
   });
 
   test("axis labels differ from each other however small the step", () => {
