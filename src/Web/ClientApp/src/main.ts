@@ -1,6 +1,7 @@
 import { ChartSession } from "./data/chartSession";
 import { HubLink, type LinkState } from "./data/hubLink";
 import { KlineStore } from "./data/klineStore";
+import { SourceKinds } from "./data/sourceKinds";
 import { findSymbols } from "./data/symbols";
 import { INTERVALS, intervalSeconds, type FeedState, type Interval, type Kline, type SymbolInfo } from "./data/types";
 import { readPlace, writePlace } from "./view/address";
@@ -46,6 +47,7 @@ function schedule(): void {
 }
 
 const store = new KlineStore(schedule);
+const kinds = new SourceKinds(new URL("health", document.baseURI).href, schedule);
 const link = new HubLink(new URL("hubs/kline", document.baseURI).href, {
   state(state, reason) {
     linkState = state;
@@ -273,10 +275,13 @@ function renderLegend(): void {
 }
 
 function renderState(): void {
-  const words = feedWords(linkState, session.status);
+  const { status } = session;
+  // A source that has not begun is not asked for: it says live or closed soon.
+  const kind = linkState === "connected" && (status?.state === "live" || status?.state === "closed") ? kinds.of(status.source) : undefined;
+  const words = feedWords(linkState, status, kind);
   setText(ui.stateWord, words.word);
   ui.state.dataset["tone"] = words.tone;
-  const since = session.status?.since;
+  const since = status?.since;
   ui.state.title = words.explanation + (linkState === "connected" && since !== undefined ? `, since ${dateTime(since, 1)} UTC` : "") + (linkReason && linkState !== "connected" ? ` (${linkReason})` : "");
   setText(ui.feed, eventTime === undefined ? "" : `Last update ${timeOfDay(eventTime)}`);
 }

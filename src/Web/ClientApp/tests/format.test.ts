@@ -60,3 +60,11 @@ test("a lost connection is said before the state of the feed", () => {
   expect(feedWords("connected", status).word).toBe("Live");
   expect(feedWords("connected", { ...status, state: "ended" }).word).toBe("Replay ended");
 });
+
+test("a source that is a recording plays and ends, whatever the hub calls it", () => {
+  const status = { state: "live", simulated: false, source: "replay" };
+  expect(feedWords("connected", status, "Replay").word).toBe("Replaying");
+  expect(feedWords("connected", { ...status, state: "closed" }, "Replay").word).toBe("Replay ended");
+  expect(feedWords("connected", { ...status, state: "closed" }, "Binance").word).toBe("Source closed");
+  expect(feedWords("connected", { ...status, state: "stale" }, "Replay").word).toBe("Stale");
+});
