@@ -47,7 +47,7 @@ function schedule(): void {
 }
 
 const store = new KlineStore(schedule);
-const kinds = new SourceKinds(new URL("health", document.baseURI).href, schedule);
+const kinds = new SourceKinds(new URL("health/live", document.baseURI).href, schedule);
 const link = new HubLink(new URL("hubs/kline", document.baseURI).href, {
   state(state, reason) {
     linkState = state;
@@ -276,7 +276,7 @@ function renderLegend(): void {
 
 function renderState(): void {
   const { status } = session;
-  // A source that has not begun is not asked for: it says live or closed soon.
+  // The kind makes a difference to these words only.
   const kind = linkState === "connected" && (status?.state === "live" || status?.state === "closed") ? kinds.of(status.source) : undefined;
   const words = feedWords(linkState, status, kind);
   setText(ui.stateWord, words.word);
