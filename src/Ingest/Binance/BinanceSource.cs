@@ -57,7 +57,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
     private readonly ConcurrentDictionary<string, bool> _overflowed = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, bool> _known = new(StringComparer.Ordinal);
     private readonly Dictionary<string, BinanceLane> _lanes = new(StringComparer.Ordinal);
-    private readonly Channel<BinanceLane> _begins = Channel.CreateUnbounded<BinanceLane>();
+    private readonly Channel<(BinanceLane Lane, int Wished)> _begins = Channel.CreateUnbounded<(BinanceLane, int)>();
     private readonly Queue<SourceChunk> _chunks = new();
     private readonly List<Task> _tasks = [];
     private readonly VenueProfile _venue = VenueProfile.Of(source.Binance?.Venue ?? BinanceVenue.Spot);
@@ -415,23 +415,27 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         if (lane.HasBegun)
         {
             Fill(lane, toEnd: true);
+            return;
         }
-        else if (!lane.IsBeginning)
+
+        // Under way already: what it asked for before now does not reach the end.
+        lane.EndWished++;
+        if (!lane.IsBeginning)
         {
             lane.IsBeginning = true;
-            _begins.Writer.TryWrite(lane);
+            _begins.Writer.TryWrite((lane, lane.EndWished));
         }
     }
 
     private async Task BeginLanes()
     {
-        await foreach (var lane in _begins.Reader.ReadAllAsync(_stop))
+        await foreach (var (lane, wished) in _begins.Reader.ReadAllAsync(_stop))
         {
             try
             {
                 var from = KlineInterval.M1.OpenTime(_rest.Now - Settling);
                 var page = await _rest.TradesSince(lane.Name, from, _stop);
-                long next = 0;
+                long next = 0, lastId = -1;
                 while (page.Count == 0)
                 {
                     var newest = await _rest.NewestTrade(lane.Name, _stop);
@@ -442,7 +446,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
 
                     if (newest[0].Trade.EventTime < from)
                     {
-                        next = newest[0].Trade.Order.Id.Position + 1;
+                        (next, lastId) = (newest[0].Trade.Order.Id.Position + 1, newest[0].LastId);
                         break;
                     }
 
@@ -453,7 +457,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
                 var (history, firstDay) = _options.History
                     ? await BinanceHistory.Fetch(_rest, _venue, lane.Symbol, from, _stop)
                     : (BinanceHistory.Compose(lane.Name, ImmutableDictionary<KlineInterval, List<Kline>>.Empty, from), null);
-                Post(() => Begin(lane, history, firstDay, page, next));
+                Post(() => Begin(lane, wished, history, firstDay, page, next, lastId));
             }
             catch (BinanceRefusedException e)
             {
@@ -467,7 +471,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         }
     }
 
-    private void Begin(BinanceLane lane, SymbolKlines history, DateTimeOffset? firstDay, List<RestTrade> page, long next)
+    private void Begin(BinanceLane lane, int wished, SymbolKlines history, DateTimeOffset? firstDay, List<RestTrade> page, long next, long lastId)
     {
         if (lane.IsGone)
         {
@@ -479,6 +483,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         lane.IsFirstFill = true;
         lane.From = history.From;
         lane.Next = page.Count > 0 ? page[0].Trade.Order.Id.Position : next;
+        lane.LastId = lastId;
         _begun++;
         if (_clock == DateTimeOffset.MinValue)
         {
@@ -496,9 +501,8 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
             History = [history],
         });
         lane.HasGap = true;
-        lane.EndWished++;
         lane.IsFetching = true;
-        TakePage(lane, page, lane.EndWished, mayReachEnd: false);
+        TakePage(lane, page, wished);
     }
 
     private void Take(in Frame frame)
@@ -661,7 +665,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
             try
             {
                 var page = await _rest.TradesFrom(lane.Name, next, _stop);
-                Post(() => TakePage(lane, page, wished, mayReachEnd: true));
+                Post(() => TakePage(lane, page, wished));
             }
             catch (BinanceRefusedException e)
             {
@@ -670,7 +674,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         });
     }
 
-    private void TakePage(BinanceLane lane, List<RestTrade> page, int wished, bool mayReachEnd)
+    private void TakePage(BinanceLane lane, List<RestTrade> page, int wished)
     {
         if (lane.IsGone)
         {
@@ -701,7 +705,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         }
 
         GiveWaiting(lane);
-        if (mayReachEnd && page.Count < BinanceRest.PageSize)
+        if (page.Count < BinanceRest.PageSize)
         {
             lane.EndReached = Math.Max(lane.EndReached, wished);
         }

@@ -162,6 +162,30 @@ public sealed class FakeBinanceVenue : IAsyncDisposable
         }
     }
 
+    /// <summary>Sends a recorded frame of a combined stream as it is, to whoever listens to its stream; keeps its trade if it is one.</summary>
+    public VenueTrade? PublishRecorded(string frame)
+    {
+        using var json = JsonDocument.Parse(frame);
+        var data = json.RootElement.GetProperty("data");
+        VenueTrade? trade = null;
+        lock (_lock)
+        {
+            if (data.GetProperty("e").ValueEquals("aggTrade"))
+            {
+                trade = VenueTrade.Parse(data);
+                Keep(trade);
+            }
+
+            var stream = json.RootElement.GetProperty("stream").GetString()!;
+            foreach (var connection in _connections.Keys.Where(c => c.Streams.ContainsKey(stream) || trade is null))
+            {
+                connection.Send(Encoding.UTF8.GetBytes(frame), fragment: false);
+            }
+        }
+
+        return trade;
+    }
+
     /// <summary>Keeps a trade that no connection hears of.</summary>
     public void PublishUnheard(VenueTrade trade) => Remember([trade]);
 

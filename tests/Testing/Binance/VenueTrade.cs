@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 
 namespace KlineOrleans.Testing.Binance;
 
@@ -8,6 +9,17 @@ namespace KlineOrleans.Testing.Binance;
 /// <param name="Time">Unix ms.</param>
 public sealed record VenueTrade(string Symbol, long Id, decimal Price, decimal Quantity, long FirstId, long LastId, long Time, bool IsBuyerMaker)
 {
+    /// <summary>Reads a recorded aggTrade event.</summary>
+    public static VenueTrade Parse(JsonElement data) => new(
+        data.GetProperty("s").GetString()!,
+        data.GetProperty("a").GetInt64(),
+        decimal.Parse(data.GetProperty("p").GetString()!, CultureInfo.InvariantCulture),
+        decimal.Parse(data.GetProperty("q").GetString()!, CultureInfo.InvariantCulture),
+        data.GetProperty("f").GetInt64(),
+        data.GetProperty("l").GetInt64(),
+        data.GetProperty("T").GetInt64(),
+        data.GetProperty("m").GetBoolean());
+
     /// <summary>The frame of the stream, unwrapped.</summary>
     public string ToFrame(long eventTime) => string.Create(
         CultureInfo.InvariantCulture,
