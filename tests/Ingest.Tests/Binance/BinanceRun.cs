@@ -46,6 +46,17 @@ internal sealed class BinanceRun : IAsyncDisposable
         }
     }
 
+    /// <summary>The trades of a symbol so far.</summary>
+    public IReadOnlyList<Trade> Given(string symbol)
+    {
+        lock (_lock)
+        {
+            return [.. Trades.GetValueOrDefault(symbol) ?? []];
+        }
+    }
+
+    public int CountOf(string symbol) => Given(symbol).Count;
+
     public static SourceOptions Configured(BinanceOptions options) =>
         new() { Kind = SourceKind.Binance, Name = "binance", Rules = new KlineRules(), Binance = options };
 
@@ -101,9 +112,9 @@ internal sealed class BinanceRun : IAsyncDisposable
         {
             await _reading;
         }
-        catch (OperationCanceledException)
+        catch (Exception e) when (e is OperationCanceledException or SourceException)
         {
-            // As asked.
+            // As asked, or seen by the test.
         }
 
         _stop.Dispose();
