@@ -2,7 +2,7 @@ using System.Collections.Immutable;
 using KlineOrleans.Contracts;
 using KlineOrleans.Ingest.Binance;
 using KlineOrleans.Testing.Binance;
-using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Logging;
 
 namespace KlineOrleans.Ingest.Tests.Binance;
 
@@ -21,11 +21,14 @@ internal sealed class BinanceRun : IAsyncDisposable
     public BinanceRun(BinanceOptions options, string? checkpoint = null, TimeProvider? time = null, Func<Task>? beforeNext = null)
     {
         _beforeNext = beforeNext;
-        Source = new BinanceSource(Configured(options), time ?? TimeProvider.System, NullLogger<BinanceSource>.Instance);
+        Source = new BinanceSource(Configured(options), time ?? TimeProvider.System, Log);
         _reading = Task.Run(() => Read(checkpoint));
     }
 
     public BinanceSource Source { get; }
+
+    /// <summary>What the source told its operator.</summary>
+    public RunLog Log { get; } = new();
 
     public Dictionary<string, List<Trade>> Trades { get; } = new(StringComparer.Ordinal);
 
@@ -187,4 +190,34 @@ internal sealed class BinanceRun : IAsyncDisposable
             given.Select(t => (t.Symbol, t.Order.Id.Position, t.Price.Value, t.BaseAmount, t.EventTime.ToUnixTimeMilliseconds(), (long)t.Count, t.TakerSide)));
 
     public static ImmutableArray<string> Names(int count, string quote = "USDT") => [.. Enumerable.Range(0, count).Select(i => $"S{i:000}{quote}")];
+
+    internal sealed class RunLog : ILogger<BinanceSource>
+    {
+        private readonly Lock _lock = new();
+        private readonly List<string> _lines = [];
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Information;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            lock (_lock)
+            {
+                if (IsEnabled(logLevel))
+                {
+                    _lines.Add(formatter(state, exception));
+                }
+            }
+        }
+
+        public override string ToString()
+        {
+            lock (_lock)
+            {
+                return string.Join(Environment.NewLine, _lines);
+            }
+        }
+    }
 }

@@ -446,7 +446,7 @@ public sealed class FakeBinanceVenue : IAsyncDisposable
                 }
 
                 times.Enqueue(_time.GetTimestamp());
-                while (_time.GetElapsedTime(times.Peek()) >= TimeSpan.FromSeconds(1))
+                while (times.TryPeek(out var oldest) && _time.GetElapsedTime(oldest) >= TimeSpan.FromSeconds(1))
                 {
                     times.Dequeue();
                 }
