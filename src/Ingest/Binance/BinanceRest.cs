@@ -34,6 +34,7 @@ internal sealed class BinanceRest(BinanceOptions options, TimeProvider time, Ski
     private static readonly TimeSpan LongestBan = TimeSpan.FromDays(3);
 
     private readonly VenueProfile _venue = VenueProfile.Of(options.Venue);
+    private readonly string _address = options.RestAddress.AbsoluteUri.TrimEnd('/') + VenueProfile.Of(options.Venue).RestPath;
     private readonly HttpClient _http = new(new SocketsHttpHandler
     {
         PooledConnectionLifetime = TimeSpan.FromMinutes(5),
@@ -42,7 +43,6 @@ internal sealed class BinanceRest(BinanceOptions options, TimeProvider time, Ski
         MaxConnectionsPerServer = MaxAtOnce + 1,
     })
     {
-        BaseAddress = options.RestAddress,
         Timeout = Timeout.InfiniteTimeSpan,
         MaxResponseContentBufferSize = MaxAnswer,
     };
@@ -134,7 +134,7 @@ internal sealed class BinanceRest(BinanceOptions options, TimeProvider time, Ski
                     var sent = time.GetUtcNow();
                     using var limit = new CancellationTokenSource(options.RestTimeout, time);
                     using var both = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
-                    using var request = new HttpRequestMessage(HttpMethod.Get, _venue.RestPath + query);
+                    using var request = new HttpRequestMessage(HttpMethod.Get, _address + query);
                     using var response = await _http.SendAsync(request, HttpCompletionOption.ResponseContentRead, both.Token);
                     var received = time.GetUtcNow();
                     Account(response);
