@@ -1,12 +1,16 @@
 using System.Globalization;
 using System.Text;
 using BenchmarkDotNet.Attributes;
+using BenchmarkDotNet.Configs;
+using BenchmarkDotNet.Jobs;
+using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using KlineOrleans.Ingest;
 using KlineOrleans.Ingest.Binance;
 
 namespace KlineOrleans.Benchmarks.Micro;
 
 /// <summary>Decoding of live aggTrade frames: every trade of an exchange passes here once, on its connection's reading loop.</summary>
+[Config(typeof(Settings))]
 [MemoryDiagnoser]
 public class BinanceFrameBenchmarks
 {
@@ -31,5 +35,10 @@ public class BinanceFrameBenchmarks
         }
 
         return ids;
+    }
+
+    private sealed class Settings : ManualConfig
+    {
+        public Settings() => AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance));
     }
 }

@@ -47,12 +47,36 @@ internal sealed class BinanceLane(BinanceSymbol symbol, string stream, BinanceSh
     /// <summary>The newest of the exchange's own trade ids that was given; -1 if unknown.</summary>
     public long LastId { get; set; } = -1;
 
-    /// <summary>What the last scan said is the venue's newest; -1 before any.</summary>
-    public long ScannedId { get; set; } = -1;
-
     /// <summary>Trades before it are in the history that the symbol began with.</summary>
     public DateTimeOffset From { get; set; } = DateTimeOffset.MinValue;
 
     /// <summary>Newest event time given while <see cref="IsFirstFill"/>.</summary>
     public DateTimeOffset FirstFillTime { get; set; } = DateTimeOffset.MinValue;
+
+    private const int MostScansBetween = 63;
+    private long _askedFor = -1;
+    private int _scansBetween;
+    private int _scansLeft;
+
+    /// <summary>
+    /// Whether to fetch what a scan says is newer than all that was given. For one id ever less often: either the venue's trades lag behind its list of ids, and then come,
+    /// or (on the futures venues) the id is of a trade that it leaves out of its aggregate trades, and nothing ever will. It cannot be told which.
+    /// </summary>
+    public bool MayAskFor(long id)
+    {
+        if (id != _askedFor)
+        {
+            (_askedFor, _scansBetween, _scansLeft) = (id, 0, 0);
+        }
+
+        if (_scansLeft > 0)
+        {
+            _scansLeft--;
+            return false;
+        }
+
+        _scansLeft = _scansBetween;
+        _scansBetween = Math.Min((_scansBetween * 2) + 1, MostScansBetween);
+        return true;
+    }
 }

@@ -724,7 +724,6 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
     private void CloseGap(BinanceLane lane)
     {
         lane.IsFetching = false;
-        lane.LastId = Math.Max(lane.LastId, lane.ScannedId);
         lane.HasGap = false;
         if (lane.IsFirstFill)
         {
@@ -893,13 +892,9 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
             (_scanning, _scanAt) = (false, time.GetTimestamp());
             foreach (var (name, id) in newest)
             {
-                if (_lanes.TryGetValue(name, out var lane) && lane is { HasBegun: true } && id > lane.LastId)
+                if (_lanes.TryGetValue(name, out var lane) && lane is { HasBegun: true, HasGap: false } && id > lane.LastId && lane.MayAskFor(id))
                 {
-                    lane.ScannedId = Math.Max(lane.ScannedId, id);
-                    if (!lane.HasGap)
-                    {
-                        Fill(lane, toEnd: true);
-                    }
+                    Fill(lane, toEnd: true);
                 }
             }
         });

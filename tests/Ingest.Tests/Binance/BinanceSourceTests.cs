@@ -350,6 +350,24 @@ public sealed class BinanceSourceTests
     }
 
     [Fact]
+    public async Task Last_trade_that_was_lost_is_found_even_if_the_venue_serves_it_late()
+    {
+        await using var venue = await FakeBinanceVenue.Start();
+        venue.List("AAAUSDT");
+        var market = new VenueMarket(5, ["AAAUSDT"]);
+        await using var run = new BinanceRun(BinanceRun.Options(venue, "AAAUSDT") with { ScanInterval = TimeSpan.FromMilliseconds(10) });
+        await run.UntilBegun(["AAAUSDT"]);
+        venue.Faults.RestLag = 1;
+        var asked = venue.Requests("/aggTrades");
+        venue.PublishUnheard(market.Next("AAAUSDT", venue.Now));
+        await Repeat(() => { }, () => venue.Requests("/aggTrades") >= asked + 3);
+        Assert.Equal(0, run.Count);
+        venue.Faults.RestLag = 0;
+        await run.UntilCount(1);
+        run.AssertWhole(venue, ["AAAUSDT"]);
+    }
+
+    [Fact]
     public async Task Absence_longer_than_the_limit_begins_every_symbol_anew_with_klines_for_what_was_missed()
     {
         var time = new ManualTimeProvider(Monday.AddHours(40).AddSeconds(30));
