@@ -213,24 +213,29 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         _wake.Writer.TryWrite(true);
     }
 
-    private void Background(Func<Task> work) => _tasks.Add(Task.Run(
-        async () =>
-        {
-            try
+    // Called by the reading loop only.
+    private void Background(Func<Task> work)
+    {
+        _tasks.RemoveAll(static t => t.IsCompleted);
+        _tasks.Add(Task.Run(
+            async () =>
             {
-                await work();
-            }
-            catch (OperationCanceledException) when (_stop.IsCancellationRequested)
-            {
-                // Stopped.
-            }
-            catch (Exception e)
-            {
-                // Nothing goes on without its part: the reader sees it and reads again.
-                Post(() => ExceptionDispatchInfo.Throw(e));
-            }
-        },
-        CancellationToken.None));
+                try
+                {
+                    await work();
+                }
+                catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+                {
+                    // Stopped.
+                }
+                catch (Exception e)
+                {
+                    // Nothing goes on without its part: the reader sees it and reads again.
+                    Post(() => ExceptionDispatchInfo.Throw(e));
+                }
+            },
+            CancellationToken.None));
+    }
 
     private async Task Start(string? checkpoint)
     {
@@ -654,7 +659,6 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
     private void Fetch(BinanceLane lane, TimeSpan delay)
     {
         var (next, wished) = (lane.Next, lane.EndWished);
-        _tasks.RemoveAll(static t => t.IsCompletedSuccessfully);
         Background(async () =>
         {
             if (delay > TimeSpan.Zero)
