@@ -27,6 +27,15 @@ public enum SkipReason
     /// <summary>A line without content.</summary>
     EmptyLine,
 
+    /// <summary>A live frame whose trade had come before, as while two connections overlap.</summary>
+    AlreadySeen,
+
+    /// <summary>A live frame that found the buffer full; its trade is fetched again.</summary>
+    BufferFull,
+
+    /// <summary>A live trade of a symbol that is not followed (any more).</summary>
+    NotFollowed,
+
     /// <summary>Not the JSON that it should be. From here on, each reason may stand for a lost trade.</summary>
     MalformedFrame,
 
@@ -53,6 +62,12 @@ public enum SkipReason
 
     /// <summary>A slot that was left out because the source was away too long.</summary>
     MissedSlot,
+
+    /// <summary>A live frame longer than any that the venue sends.</summary>
+    FrameTooLarge,
+
+    /// <summary>A trade id that the venue itself cannot serve.</summary>
+    MissingAtVenue,
 }
 
 /// <summary>The names of <see cref="SkipReason"/>, and which of them may stand for a lost trade.</summary>

@@ -23,12 +23,13 @@ internal sealed class TradeSourceFactory(ImmutableArray<SourceOptions> options, 
         {
             SourceKind.Replay => new ReplaySource(source, timeProvider, loggers.CreateLogger<ReplaySource>()),
             SourceKind.Simulation => new SimulationSource(source, timeProvider, loggers.CreateLogger<SimulationSource>()),
+            SourceKind.Binance => new Binance.BinanceSource(source, timeProvider, loggers.CreateLogger<Binance.BinanceSource>()),
             _ => throw new ArgumentException($"The source '{name}' is of the unknown kind {source.Kind}.", nameof(name)),
         };
     }
 
     private static bool IsChain(SourceOptions options) =>
-        options.Replay is null or { Format: RecordingFormat.SolanaLogs or RecordingFormat.SpinPetEventsJson };
+        options.Binance is null && options.Replay is null or { Format: RecordingFormat.SolanaLogs or RecordingFormat.SpinPetEventsJson };
 }
 
 /// <summary>Composition of this room.</summary>

@@ -116,8 +116,9 @@ public static class SourceConfiguration
         var empty = reader.Choice<EmptyPolicy>("Empty");
         var replay = kind == SourceKind.Replay ? ReadReplay(reader) : null;
         var simulation = kind == SourceKind.Simulation ? ReadSimulation(reader) : null;
+        var binance = kind == SourceKind.Binance ? Binance.BinanceConfiguration.Read(reader) : null;
         reader.RefuseOthers();
-        var isExchange = replay?.Format is RecordingFormat.BinanceAggTradesCsv or RecordingFormat.BinanceFrames;
+        var isExchange = binance is not null || replay?.Format is RecordingFormat.BinanceAggTradesCsv or RecordingFormat.BinanceFrames;
         return new SourceOptions
         {
             Kind = kind,
@@ -129,6 +130,7 @@ public static class SourceConfiguration
             },
             Replay = replay,
             Simulation = simulation,
+            Binance = binance,
         };
     }
 

@@ -11,6 +11,9 @@ public enum SourceKind
 
     /// <summary>A made-up market.</summary>
     Simulation,
+
+    /// <summary>Binance, live.</summary>
+    Binance,
 }
 
 /// <summary>What a line of a recording is.</summary>
@@ -45,6 +48,9 @@ public sealed record SourceOptions
 
     /// <summary>Simulation only.</summary>
     public SimulationOptions? Simulation { get; init; }
+
+    /// <summary>Binance only.</summary>
+    public Binance.BinanceOptions? Binance { get; init; }
 }
 
 /// <summary>Options of a <see cref="SourceKind.Replay"/>. Immutable.</summary>
