@@ -1,3 +1,6 @@
+using KlineOrleans.Web.Transports.Events;
+using KlineOrleans.Web.Transports.KlineSocketIo;
+using KlineOrleans.Web.Transports.RawWebSocket;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Cors.Infrastructure;
 using Microsoft.AspNetCore.Http;
@@ -21,18 +24,29 @@ public static class WebSetup
     public static IServiceCollection AddKlineWeb(this IServiceCollection services, IConfiguration configuration)
     {
         services.AddOptions<WebOptions>().Bind(configuration.GetSection(WebOptions.Section)).ValidateOnStart();
-        services.AddSingleton<IValidateOptions<WebOptions>, WebOptionsValidator>();
+        services.AddSingleton<IValidateOptions<WebOptions>>(new WebOptionsValidator(configuration));
         services.TryAddSingleton(TimeProvider.System);
 
         services.AddSingleton<WebCounters>();
         services.AddSingleton<Origins>();
+        services.AddKlineAccess(configuration);
         services.AddSingleton<SymbolDirectory>();
         services.AddSingleton<KlineHistory>();
         services.AddSingleton<KlineViews>();
         services.AddSingleton<MintFeeds>();
         services.AddHostedService(provider => provider.GetRequiredService<MintFeeds>());
         services.TryAddSingleton<IKlineCluster, ClusterKlines>();
+        services.AddSingleton<RouteAnswers>();
+        services.AddSingleton(provider => new CompatRules(CompatRules.Read(configuration, out _) ?? CompatVolume.Zero, provider.GetRequiredService<SymbolDirectory>()));
         services.AddSingleton<KlineRoutes>();
+        services.AddSingleton<CompatRoutes>();
+        services.AddSingleton<StatusRoutes>();
+        services.AddSingleton<UdfRoutes>();
+        services.AddSingleton<TokenRoutes>();
+        services.AddSingleton<WebMeter>();
+        services.AddSingleton<MetricRoutes>();
+        services.AddHostedService(provider => provider.GetRequiredService<MetricRoutes>());
+        services.AddKlineOpenApi();
         services.AddSingleton<HealthRoutes>();
         services.AddSingleton<StorageHealth>();
         services.AddSingleton<SourceMonitor>();
@@ -54,6 +68,13 @@ public static class WebSetup
             hub.StreamBufferCapacity = 1;
         });
 
+        services.AddSingleton<ConnectionLimit>();
+        services.AddSingleton<EventServices>();
+        services.AddSingleton<WebSocketServer>();
+        services.AddSingleton<KlineNamespaces>();
+        services.AddSingleton<NewSymbols>();
+        services.AddHostedService(provider => provider.GetRequiredService<NewSymbols>());
+
         services.AddRouting();
         services.AddCors();
         services.AddSingleton<IConfigureOptions<CorsOptions>>(provider => new ConfigureOptions<CorsOptions>(cors => cors.AddDefaultPolicy(policy => policy
@@ -65,26 +86,41 @@ public static class WebSetup
         return services;
     }
 
-    /// <summary>Maps the page, HTTP v1, health and the hub.</summary>
+    /// <summary>Maps the page, HTTP v1, health, the hub, the raw WebSockets and Socket.IO.</summary>
     public static WebApplication MapKlineWeb(this WebApplication app)
     {
         var services = app.Services;
         var origins = services.GetRequiredService<Origins>();
+        app.UseTrustedProxies();
         app.UseStatusCodePages(context => Problem.Write(context.HttpContext, context.HttpContext.Response.StatusCode, "Nothing here answers this request."));
+        app.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.Zero });
         app.Use((context, next) =>
         {
-            // CORS keeps other sites' scripts from reading answers; it does not keep them from opening sockets. This does.
+            // CORS keeps other sites' scripts from reading answers; it does not keep them from opening sockets. This does. Socket.IO asks for itself.
+            if (context.Request.Path.StartsWithSegments(KlineNamespaces.Path, StringComparison.OrdinalIgnoreCase))
+            {
+                return next(context);
+            }
+
             var isUpgrade = context.WebSockets.IsWebSocketRequest || context.Request.Path.StartsWithSegments("/hubs", StringComparison.OrdinalIgnoreCase);
             return !isUpgrade || origins.IsAllowed(context.Request)
                 ? next(context)
                 : Problem.Write(context, StatusCodes.Status403Forbidden, $"The origin is not allowed here. Allowed: this server's own, and those of {WebOptions.Section}:AllowedOrigins.");
         });
-        app.UseCors();
-        app.UseWebSockets();
+        app.UseWhen(static context => !context.Request.Path.StartsWithSegments(KlineNamespaces.Path, StringComparison.OrdinalIgnoreCase), static others => others.UseCors());
         app.UsePage(services.GetRequiredService<IOptions<WebOptions>>().Value.PagePath);
+        app.Use(services.GetRequiredService<AccessMiddleware>().Invoke);
         services.GetRequiredService<KlineRoutes>().Map(app);
+        services.GetRequiredService<CompatRoutes>().Map(app);
+        services.GetRequiredService<StatusRoutes>().Map(app);
+        services.GetRequiredService<UdfRoutes>().Map(app);
+        services.GetRequiredService<TokenRoutes>().Map(app);
+        services.GetRequiredService<MetricRoutes>().Map(app);
+        app.MapKlineOpenApi();
         services.GetRequiredService<HealthRoutes>().Map(app);
-        app.MapHub<KlineHub>("/hubs/kline");
+        app.MapHub<KlineHub>("/hubs/kline").Needs(AccessLevel.Client, rateLimited: false);
+        services.GetRequiredService<WebSocketServer>().Map(app);
+        services.GetRequiredService<KlineNamespaces>().Map(app);
         return app;
     }
 }

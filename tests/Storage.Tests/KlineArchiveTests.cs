@@ -283,6 +283,28 @@ public abstract class KlineArchiveTests : IAsyncLifetime
         Assert.Equal(Run(KlineInterval.S1, 1), await All("a", KlineInterval.S1));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(4)]
+    [InlineData(1_000)]
+    public async Task Newest_symbols_page_is_the_index_backwards(int limit)
+    {
+        for (var i = 0; i < 11; i++)
+        {
+            await Archive.PutSymbol(new SymbolInfo($"s{i * 7 % 11}", "name", "x", Start.AddSeconds(i / 3)), Cancellation);
+        }
+
+        List<SymbolInfo> backwards = [];
+        while (await Archive.ListNewestSymbols(backwards.LastOrDefault(), limit, Cancellation) is { Count: > 0 } page)
+        {
+            Assert.True(page.Count <= limit);
+            backwards.AddRange(page);
+        }
+
+        Assert.Equal(11, backwards.Count);
+        Assert.Equal((await Archive.ListSymbols("", null, 1_000, Cancellation)).Reverse(), backwards);
+    }
+
     [Fact]
     public async Task Listing_time_is_kept_in_whole_milliseconds()
     {

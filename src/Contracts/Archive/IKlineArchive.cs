@@ -31,6 +31,11 @@ public interface IKlineArchive
     /// <param name="after">The last symbol of the page before; null for the first page.</param>
     /// <param name="limit">1 to 1,000.</param>
     Task<IReadOnlyList<SymbolInfo>> ListSymbols(string query, SymbolInfo? after, int limit, CancellationToken cancellationToken = default);
+
+    /// <summary>All symbols in the opposite order of <see cref="ListSymbols"/>: the newest listed first.</summary>
+    /// <param name="before">The last symbol of the page before; null for the first page.</param>
+    /// <param name="limit">1 to 1,000.</param>
+    Task<IReadOnlyList<SymbolInfo>> ListNewestSymbols(SymbolInfo? before, int limit, CancellationToken cancellationToken = default);
 }
 
 /// <summary>Which klines to read: those with an open time in [<paramref name="From"/>, <paramref name="To"/>), at most <paramref name="Limit"/>.</summary>

@@ -191,6 +191,42 @@ public sealed class SqliteKlineArchive(SqliteStore store) : IKlineArchive
             cancellationToken);
     }
 
+    public Task<IReadOnlyList<SymbolInfo>> ListNewestSymbols(SymbolInfo? before, int limit, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(limit, 1_000);
+        return store.Read<IReadOnlyList<SymbolInfo>>(
+            (connection, cancellation) =>
+            {
+                var list = connection.Statement(before is null
+                    ? $"SELECT {SymbolColumns} FROM symbol WHERE listed_ms IS NOT NULL ORDER BY listed_ms DESC, symbol DESC LIMIT ?1"
+                    : $"SELECT {SymbolColumns} FROM symbol WHERE listed_ms IS NOT NULL AND (listed_ms, symbol) < (?2, ?3) ORDER BY listed_ms DESC, symbol DESC LIMIT ?1");
+                list.Bind(1, limit);
+                if (before is not null)
+                {
+                    list.Bind(2, before.ListedTime.ToUnixTimeMilliseconds());
+                    list.BindText(3, before.Symbol);
+                }
+
+                var symbols = new List<SymbolInfo>();
+                try
+                {
+                    while (list.Step())
+                    {
+                        cancellation.ThrowIfCancellationRequested();
+                        symbols.Add(ReadSymbol(list));
+                    }
+                }
+                finally
+                {
+                    list.Reset();
+                }
+
+                return symbols;
+            },
+            cancellationToken);
+    }
+
     private static SymbolInfo ReadSymbol(SqliteStatement row) =>
         new(row.Text(0)!, row.Text(1)!, row.Text(2)!, DateTimeOffset.FromUnixTimeMilliseconds(row.Int64(3)));
 

@@ -4,42 +4,38 @@ using KlineOrleans.Contracts;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
-using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
 namespace KlineOrleans.Web;
 
 /// <summary>History and symbols over HTTP: <c>/api/v1</c> (docs/wire).</summary>
-internal sealed class KlineRoutes(KlineViews views, KlineHistory history, SymbolDirectory symbols, IKlineArchive archive, IOptions<WebOptions> options, ILogger<KlineRoutes> log)
+internal sealed class KlineRoutes(KlineViews views, KlineHistory history, SymbolDirectory symbols, RouteAnswers answers, IOptions<WebOptions> options)
 {
     public const int LongestQuery = 100;
     private static readonly JsonWriterOptions Json = new() { SkipValidation = true };
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/api/v1/klines/{symbol}/{interval}", (RequestDelegate)(context => Guard(context, GetKlines)));
-        routes.MapGet("/api/v1/symbols", (RequestDelegate)(context => Guard(context, GetSymbols)));
-    }
-
-    private async Task Guard(HttpContext context, Func<HttpContext, Task<ApiError?>> answer)
-    {
-        try
-        {
-            if (await answer(context) is { } error)
+        routes.MapGet("/api/v1/klines/{symbol}/{interval}", answers.Guard(GetKlines)).Needs(AccessLevel.Client).WithMetadata(
+            new RouteDoc("getKlines", "Klines", "Klines of a symbol, oldest first, forming ones included", "Klines")
             {
-                await error.Write(context);
-            }
-        }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
-        {
-            // The client left; nobody reads an answer.
-        }
-        catch (Exception e) when (!context.Response.HasStarted)
-        {
-            // The archive or the grain cannot answer now: not the caller's mistake, and worth a retry.
-            log.LogWarning(e, "{Path} could not be answered", context.Request.Path);
-            await ApiError.HistoryUnavailable.Write(context);
-        }
+                Parameters =
+                [
+                    Doc.Path("symbol", "The mint address, or an exchange's symbol."),
+                    Doc.Interval("path"),
+                    Doc.Milliseconds("from", "Open times from here on, Unix milliseconds. Without it, the newest klines."),
+                    Doc.Milliseconds("to", "Open times before this one, Unix milliseconds."),
+                    Doc.Milliseconds("before", "The newest klines with open times before this one, Unix milliseconds."),
+                    Doc.Number("limit", 1, options.Value.History.Max, options.Value.History.Default),
+                    Doc.Exact,
+                    Doc.Query("cursor", "next of an earlier answer; wins over from, to and before."),
+                ],
+            });
+        routes.MapGet("/api/v1/symbols", answers.Guard(GetSymbols)).Needs(AccessLevel.Client).WithMetadata(
+            new RouteDoc("getSymbols", "Klines", "Symbols by listing time", "Symbols")
+            {
+                Parameters = [Doc.Query("query", "Part of the symbol or its name."), Doc.Number("limit", 1, 1_000, 100), Doc.Query("cursor", "next of an earlier answer.")],
+            });
     }
 
     private async Task<ApiError?> GetKlines(HttpContext context)
@@ -74,7 +70,7 @@ internal sealed class KlineRoutes(KlineViews views, KlineHistory history, Symbol
             return ApiError.Bad("from", fromText ?? "cursor", "a time not after 'to' and 'before'");
         }
 
-        error = await symbols.Check(symbol, context.RequestAborted);
+        error = AccessGrant.Of(context)!.Check(symbol) ?? await symbols.Check(symbol, context.RequestAborted);
         if (error is not null)
         {
             return error;
@@ -137,7 +133,7 @@ internal sealed class KlineRoutes(KlineViews views, KlineHistory history, Symbol
             return error;
         }
 
-        var found = await archive.ListSymbols(text ?? "", after, limit, context.RequestAborted);
+        var found = await symbols.List(AccessGrant.Of(context)!, text ?? "", after, limit, context.RequestAborted);
         var response = context.Response;
         response.ContentType = "application/json; charset=utf-8";
         response.Headers.CacheControl = "no-cache";

@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Net;
 using Microsoft.AspNetCore.SignalR;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -11,30 +9,41 @@ namespace KlineOrleans.Web;
 /// SignalR's own fan-out (groups, Clients.All) waits for nobody and buffers for a slow connection without bound. Here each connection has one writer, which
 /// waits for the connection, and an outbox with an end.
 /// </remarks>
-internal sealed class KlineConnections(HubServices services, WebCounters counters, IOptions<WebOptions> options, TimeProvider time, ILogger<KlineConnections> log, ILogger<DefaultHubLifetimeManager<KlineHub>> baseLog)
+internal sealed class KlineConnections(HubServices services, AccessRules access, WebCounters counters, ConnectionLimit limit, IOptions<WebOptions> options, TimeProvider time, ILogger<KlineConnections> log, ILogger<DefaultHubLifetimeManager<KlineHub>> baseLog)
     : DefaultHubLifetimeManager<KlineHub>(baseLog)
 {
     /// <summary>Where a connection keeps its <see cref="Client"/>.</summary>
     public static readonly object ClientKey = new();
 
-    private readonly ConcurrentDictionary<IPAddress, int> _byAddress = new();
+    /// <summary>Where a connection keeps its <see cref="AccessGrant"/>.</summary>
+    public static readonly object GrantKey = new();
 
     public override async Task OnConnectedAsync(HubConnectionContext connection)
     {
         await base.OnConnectedAsync(connection);
         var limits = options.Value.Limits;
+        var context = connection.GetHttpContext();
+        var granted = context is null ? access.Authenticate(credential: null) : access.Authenticate(context);
         var wire = new SignalRWire(connection, time);
         var session = new Session(services.Feeds.NextLane(), wire, services.OutboxLimits, time);
-        var client = new Client(session, services.Feeds, counters, limits.SubscriptionsPerClient, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, time));
+        var client = new Client(session, services.Feeds, counters, granted.Grant?.SubscriptionLimit ?? 0, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, time), "signalr", connection.ConnectionId[..Math.Min(8, connection.ConnectionId.Length)]);
         connection.Items[ClientKey] = client;
+        connection.Items[GrantKey] = granted.Grant;
 
-        var address = connection.GetHttpContext()?.Connection.RemoteIpAddress ?? IPAddress.None;
-        connection.Items[typeof(IPAddress)] = address;
-        var ofAddress = _byAddress.AddOrUpdate(address, 1, static (_, count) => count + 1);
-        if (counters.AddConnections(1) > limits.Connections || ofAddress > limits.ConnectionsPerAddress)
+        var place = limit.TryEnter(context?.Connection.RemoteIpAddress);
+        connection.Items[typeof(ConnectionLimit)] = place;
+        if (place is null)
         {
-            log.LogWarning("A client from {Address} is refused: {Connections} connections, {OfAddress} of them from there", address, counters.Connections, ofAddress);
             client.Close(DisconnectReason.Busy);
+        }
+        else if (granted.IsAllowed)
+        {
+            access.EndWhenExpired(client, granted.Grant);
+        }
+        else
+        {
+            // The endpoint has asked before; here only a token that expired in between.
+            client.Close(DisconnectReason.Expired);
         }
 
         _ = Watch(client);
@@ -45,12 +54,7 @@ internal sealed class KlineConnections(HubServices services, WebCounters counter
         if (connection.Items.Remove(ClientKey, out var value) && value is Client client)
         {
             client.Close(DisconnectReason.ClientClosed);
-            counters.AddConnections(-1);
-            var address = (IPAddress)connection.Items[typeof(IPAddress)]!;
-            if (_byAddress.AddOrUpdate(address, 0, static (_, count) => count - 1) == 0)
-            {
-                _byAddress.TryRemove(new KeyValuePair<IPAddress, int>(address, 0));
-            }
+            (connection.Items[typeof(ConnectionLimit)] as IDisposable)?.Dispose();
         }
 
         await base.OnDisconnectedAsync(connection);

@@ -39,7 +39,7 @@ internal sealed class KlineHub(HubServices services, ILogger<KlineHub> log) : Hu
         {
             CheckIntervals(feed.Rules, intervals);
             var followed = client.Follow(feed, intervals, all => new Follower(client.Session, symbol!, format, all, minTicks), resume, limit + 1, services.MostMissed)
-                ?? throw HubRequest.Refuse(new ApiError(ApiErrorCode.SubscriptionLimit, string.Create(CultureInfo.InvariantCulture, $"A client may follow {services.Options.Limits.SubscriptionsPerClient} pairs of symbol and interval; this one follows {client.Subscriptions}.")));
+                ?? throw HubRequest.Refuse(new ApiError(ApiErrorCode.SubscriptionLimit, string.Create(CultureInfo.InvariantCulture, $"A client may follow {Grant.SubscriptionLimit} pairs of symbol and interval; this one follows {client.Subscriptions}.")));
             isKept = true;
             var (follower, attached) = followed;
             var pages = await Histories(attached, follower.Intervals, limit, symbol!, client, follower);
@@ -137,7 +137,7 @@ internal sealed class KlineHub(HubServices services, ILogger<KlineHub> log) : Hu
             throw HubRequest.Refuse(error!);
         }
 
-        var found = await services.Archive.ListSymbols(text, null, most, Context.ConnectionAborted);
+        var found = await services.Symbols.List(Grant, text, null, most, Context.ConnectionAborted);
         return new HubJson(HubJson.Make((found, services.Symbols), static (json, a) =>
         {
             json.WriteStartObject();
@@ -172,7 +172,7 @@ internal sealed class KlineHub(HubServices services, ILogger<KlineHub> log) : Hu
                 await Check(name);
                 if (!client.TryTake())
                 {
-                    throw HubRequest.Refuse(new ApiError(ApiErrorCode.SubscriptionLimit, string.Create(CultureInfo.InvariantCulture, $"A client may follow {services.Options.Limits.SubscriptionsPerClient} pairs of symbol and interval.")));
+                    throw HubRequest.Refuse(new ApiError(ApiErrorCode.SubscriptionLimit, string.Create(CultureInfo.InvariantCulture, $"A client may follow {Grant.SubscriptionLimit} pairs of symbol and interval.")));
                 }
 
                 isCounted = true;
@@ -223,9 +223,11 @@ internal sealed class KlineHub(HubServices services, ILogger<KlineHub> log) : Hu
     private static bool Exact(string? text) =>
         RequestReader.TryFlag("exact", text, out var exact, out var error) ? exact : throw HubRequest.Refuse(error!);
 
+    private AccessGrant Grant => (AccessGrant)(Context.Items[KlineConnections.GrantKey] ?? throw new HubException($"{(int)ApiErrorCode.NotAuthorised}: The connection closes."));
+
     private async Task Check(string? symbol)
     {
-        if (await services.Symbols.Check(symbol, Context.ConnectionAborted) is { } error)
+        if ((Grant.Check(symbol) ?? await services.Symbols.Check(symbol, Context.ConnectionAborted)) is { } error)
         {
             throw HubRequest.Refuse(error);
         }

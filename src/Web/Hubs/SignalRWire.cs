@@ -53,6 +53,7 @@ internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider 
             DisconnectReason.SlowConsumer => $"{(int)ApiErrorCode.Busy}: SlowConsumer: too much waited for this client. Come back and resume.",
             DisconnectReason.RateLimit => $"{(int)ApiErrorCode.RateLimit}: RateLimit: too many requests. Come back later.",
             DisconnectReason.Busy => $"{(int)ApiErrorCode.Busy}: Busy: the server holds as many clients as it may. Come back later.",
+            DisconnectReason.Expired => $"{(int)ApiErrorCode.NotAuthorised}: Expired: the token has expired. Come back with a new one.",
             DisconnectReason.ServerShutdown => $"{(int)ApiErrorCode.Busy}: ServerShutdown: the server stops. Come back and resume.",
             _ => null,
         };

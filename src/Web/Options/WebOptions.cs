@@ -24,6 +24,10 @@ public sealed class WebOptions
 
     public FeedOptions Feed { get; } = new();
 
+    public SocketOptions Sockets { get; } = new();
+
+    public AccessOptions Access { get; } = new();
+
     /// <summary>How much history an answer holds.</summary>
     public sealed class HistoryOptions
     {
@@ -67,6 +71,12 @@ public sealed class WebOptions
 
         /// <summary>Requests of one client at once. 1 to 1,000,000. Default: 100.</summary>
         public int MessageBurst { get; set; } = 100;
+
+        /// <summary>HTTP requests a second from one address, in the long run. 1 to 1,000,000. Default: 200.</summary>
+        public int RequestsPerSecond { get; set; } = 200;
+
+        /// <summary>HTTP requests from one address at once. 1 to 1,000,000. Default: 2,000.</summary>
+        public int RequestBurst { get; set; } = 2_000;
     }
 
     /// <summary>How it is noticed that a client is gone.</summary>
@@ -77,6 +87,16 @@ public sealed class WebOptions
 
         /// <summary>Silence of a client after which its session ends. Longer than <see cref="Interval"/>, at most 1 h. Default: 60 s.</summary>
         public TimeSpan Timeout { get; set; } = TimeSpan.FromSeconds(60);
+    }
+
+    /// <summary>The raw WebSockets and Socket.IO.</summary>
+    public sealed class SocketOptions
+    {
+        /// <summary>
+        /// Whether to accept permessage-deflate, which every browser offers. It costs some hundred kilobytes for each connection, and each connection
+        /// compresses what is otherwise encoded once for all. Default: false.
+        /// </summary>
+        public bool Deflate { get; set; }
     }
 
     /// <summary>What a followed mint keeps.</summary>

@@ -1,10 +1,11 @@
 using System.Globalization;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Options;
 
 namespace KlineOrleans.Web;
 
 /// <summary>Refuses values that the web room cannot run with: each message names the key, the value and what is allowed.</summary>
-internal sealed class WebOptionsValidator : IValidateOptions<WebOptions>
+internal sealed class WebOptionsValidator(IConfiguration configuration) : IValidateOptions<WebOptions>
 {
     public ValidateOptionsResult Validate(string? name, WebOptions options)
     {
@@ -20,6 +21,17 @@ internal sealed class WebOptionsValidator : IValidateOptions<WebOptions>
         Range("Limits:ConnectionsPerAddress", options.Limits.ConnectionsPerAddress, 1, 10_000_000);
         Range("Limits:MessagesPerSecond", options.Limits.MessagesPerSecond, 1, 1_000_000);
         Range("Limits:MessageBurst", options.Limits.MessageBurst, 1, 1_000_000);
+        Range("Limits:RequestsPerSecond", options.Limits.RequestsPerSecond, 1, 1_000_000);
+        Range("Limits:RequestBurst", options.Limits.RequestBurst, 1, 1_000_000);
+        _ = CompatRules.Read(configuration, out var compat);
+        if (compat is not null)
+        {
+            failures.Add(compat);
+        }
+
+        AccessOptionsCheck.Check(options.Access, failures);
+        Span("Access:MaxTokenLifetime", options.Access.MaxTokenLifetime, TimeSpan.FromSeconds(1), TimeSpan.FromDays(30));
+        Span("Access:TokenLifetime", options.Access.TokenLifetime, TimeSpan.FromSeconds(1), options.Access.MaxTokenLifetime);
         Span("Ping:Interval", options.Ping.Interval, TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(10));
         Span("Ping:Timeout", options.Ping.Timeout, options.Ping.Interval + TimeSpan.FromSeconds(1), TimeSpan.FromHours(1));
         Range("Feed:Ring", options.Feed.Ring, 32, 1_000_000);

@@ -60,7 +60,7 @@ internal sealed class FeedLane(Lane lane) : ILaneWork
             var followers = room.Followers;
             for (var i = 0; i < room.Count; i++)
             {
-                followers[i].Session.Offer(followers[i], message, intervals, payload);
+                followers[i].Session.Offer(followers[i], message, intervals, payload, message.Since);
             }
         }
     }
@@ -108,7 +108,7 @@ internal sealed class FeedLane(Lane lane) : ILaneWork
             for (var i = 0; i < room.Count; i++)
             {
                 var follower = room.Followers[i];
-                if (follower.IsHeld && tick.Now - follower.HeldSince > tick.LongestHold)
+                if (follower.IsHeld && !follower.IsAlwaysAnswered && tick.Now - follower.HeldSince > tick.LongestHold)
                 {
                     // A client that asked without wanting an answer gets none, so nothing can come before it.
                     ((ILaneWork)follower.Session).Run(follower);

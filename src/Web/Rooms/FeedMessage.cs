@@ -30,6 +30,12 @@ internal sealed class FeedMessage
 
     public KlineUpdate Update { get; }
 
+    /// <summary>Whether trades are behind the update, and of which takers. Told by the feed, which knows the klines before it.</summary>
+    public TakerSide Taker { get; init; }
+
+    /// <summary>When the update came to this node, by the clock's ticks; 0 where that is not measured.</summary>
+    public long Since { get; init; }
+
     public long BeforeEpoch { get; }
 
     public long BeforeSeq { get; }
@@ -101,6 +107,19 @@ internal sealed class FeedMessage
 
         return false;
     }
+}
+
+/// <summary>The takers of an update's trades.</summary>
+internal enum TakerSide : byte
+{
+    /// <summary>The update has no new trade, or it is not known: klines became final, or a lost update was made up for.</summary>
+    None,
+
+    Buyers,
+
+    Sellers,
+
+    Both,
 }
 
 /// <summary>A change in the state of a mint's source, for its followers. Thread safe.</summary>

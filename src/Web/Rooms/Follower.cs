@@ -17,6 +17,12 @@ internal sealed class Follower(Session session, string symbol, WireFormat format
 
     public long MinTicks => minTicks;
 
+    /// <summary>The client's own bytes for the gap of its room's messages, where the wire's messages have one. Never changed.</summary>
+    public ReadOnlyMemory<byte> Middle { get; init; }
+
+    /// <summary>It is always released by the one who answers its subscription, however long that takes.</summary>
+    public bool IsAlwaysAnswered { get; init; }
+
     /// <summary>Unsubscribed or replaced: nothing that waits for it may still be sent. Thread safe.</summary>
     public bool IsOver
     {

@@ -383,11 +383,40 @@ internal sealed class MintFeed
 
     private void Publish(KlineUpdate update)
     {
-        var message = new FeedMessage(update, _state.Epoch, _state.Seq);
+        var message = new FeedMessage(update, _state.Epoch, _state.Seq) { Taker = Taker(update), Since = _services.Time.GetTimestamp() };
         _state.Apply(update);
         _view = null;
         Keep(message);
         PostToLanes(message);
+    }
+
+    /// <summary>What an update that is not applied yet adds to the volume of its newest kline, which every trade in time is part of.</summary>
+    private TakerSide Taker(KlineUpdate update)
+    {
+        var newest = default(Kline);
+        foreach (ref readonly var kline in update.Klines.AsSpan())
+        {
+            if (kline.Interval > newest.Interval || (kline.Interval == newest.Interval && kline.OpenTime > newest.OpenTime))
+            {
+                newest = kline;
+            }
+        }
+
+        if (newest.Interval == KlineInterval.None || newest.Revision > 0)
+        {
+            return TakerSide.None;
+        }
+
+        _state.Series(newest.Interval).TryGet(newest.OpenTime, out var before);
+        var bought = newest.TakerBuyBaseVolume - before.TakerBuyBaseVolume;
+        var sold = newest.BaseVolume - before.BaseVolume - bought;
+        return (bought > 0, sold > 0) switch
+        {
+            (true, false) => TakerSide.Buyers,
+            (false, true) => TakerSide.Sellers,
+            (true, true) => TakerSide.Both,
+            _ => TakerSide.None,
+        };
     }
 
     private void Keep(FeedMessage message)

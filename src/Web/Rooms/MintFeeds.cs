@@ -20,9 +20,9 @@ internal sealed class MintFeeds : IHostedService, IDisposable
     private ITimer? _timer;
     private int _nextLane;
 
-    public MintFeeds(IKlineCluster cluster, IKlineArchive archive, SymbolDirectory symbols, SourceMonitor monitor, IOptions<WebOptions> options, TimeProvider time, ILogger<MintFeeds> log)
+    public MintFeeds(IKlineCluster cluster, IKlineArchive archive, SymbolDirectory symbols, SourceMonitor monitor, IOptions<WebOptions> options, WebCounters counters, TimeProvider time, ILogger<MintFeeds> log)
     {
-        Lane[] lanes = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(i => new Lane(i, log: log))];
+        Lane[] lanes = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(i => new Lane(i, log: log) { Counters = counters })];
         _services = new MintFeedServices(cluster, archive, lanes, options.Value.Feed, time, log);
         _symbols = symbols;
         _monitor = monitor;
@@ -38,6 +38,15 @@ internal sealed class MintFeeds : IHostedService, IDisposable
             {
                 return _feeds.Count;
             }
+        }
+    }
+
+    /// <summary>The followed mints with the most clients, most first.</summary>
+    public IReadOnlyList<(string Symbol, int Clients)> Top(int most)
+    {
+        lock (_lock)
+        {
+            return [.. _feeds.Values.Where(f => f.Users > 0).OrderByDescending(f => f.Users).ThenBy(f => f.Symbol, StringComparer.Ordinal).Take(most).Select(f => (f.Symbol, f.Users))];
         }
     }
 

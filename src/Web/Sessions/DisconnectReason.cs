@@ -22,4 +22,13 @@ public enum DisconnectReason
 
     /// <summary>The server holds as many clients as it may. The client may come back later.</summary>
     Busy = 6,
+
+    /// <summary>The token that the client came with has expired. It may come back with a new one.</summary>
+    Expired = 7,
+
+    /// <summary>The client was silent: no answer to a ping in time.</summary>
+    PingTimeout = 8,
+
+    /// <summary>The client sent what its wire does not allow: a binary frame, or one over the limit.</summary>
+    BadFrame = 9,
 }

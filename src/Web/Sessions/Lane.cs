@@ -31,6 +31,9 @@ internal sealed class Lane : IThreadPoolWorkItem
     /// <param name="manual">Runs only in <see cref="Drain"/>: for tests that choose the order of things.</param>
     public Lane(int number = 0, bool manual = false, ILogger? log = null) => (Number, _manual, _log) = (number, manual, log ?? NullLogger.Instance);
 
+    /// <summary>Where its sessions count what they send; null: nowhere.</summary>
+    public WebCounters? Counters { get; init; }
+
     /// <summary>The lane's place among the lanes.</summary>
     public int Number { get; }
 
@@ -139,8 +142,18 @@ internal sealed class OutboxNode
 
     public int Intervals { get; set; }
 
+    /// <summary>What it counts in the outbox, in bytes.</summary>
+    public int Length { get; set; }
+
+    /// <summary>Completed when the transport took it; null where nobody waits for that.</summary>
+    public TaskCompletionSource? Sent { get; set; }
+
+    /// <summary>See <see cref="FeedMessage.Since"/>; 0 where how long it took says nothing.</summary>
+    public long Since { get; set; }
+
     public void Clear()
     {
+        Sent = null;
         Previous = null;
         Payload = null;
         Follower = null;

@@ -1,13 +1,19 @@
 namespace KlineOrleans.Web;
 
 /// <summary>A message encoded for one wire format, shared by every session that gets it. Immutable.</summary>
-/// <param name="bytes">What goes out, or the heart of it.</param>
-internal class Payload(ReadOnlyMemory<byte> bytes)
+/// <param name="bytes">What goes out, or the heart of it; empty where a wire's own kind of payload holds it in pieces.</param>
+/// <param name="length">What it counts in an outbox, in bytes.</param>
+internal class Payload(ReadOnlyMemory<byte> bytes, int length)
 {
+    public Payload(ReadOnlyMemory<byte> bytes)
+        : this(bytes, bytes.Length)
+    {
+    }
+
     public ReadOnlyMemory<byte> Bytes => bytes;
 
     /// <summary>What it counts in an outbox, in bytes.</summary>
-    public int Length => bytes.Length;
+    public int Length => length;
 }
 
 /// <summary>How messages of rooms look on one wire. One instance for the process: messages are encoded once per instance and room. Thread safe.</summary>

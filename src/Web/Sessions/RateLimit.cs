@@ -10,6 +10,30 @@ internal sealed class RateLimit(int perSecond, int burst, TimeProvider time)
     /// <summary>Refused since the last that was let through.</summary>
     public int Refused { get; private set; }
 
+    /// <summary>Since the last request, or since it was made.</summary>
+    public TimeSpan Idle
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return time.GetElapsedTime(_at);
+            }
+        }
+    }
+
+    /// <summary>Whether as many as ever are let through at once now: nobody has asked lately.</summary>
+    public bool IsFull
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _left + (time.GetElapsedTime(_at).TotalSeconds * perSecond) >= burst;
+            }
+        }
+    }
+
     public bool TryTake()
     {
         lock (_lock)

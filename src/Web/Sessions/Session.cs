@@ -16,7 +16,8 @@ internal interface ISessionWire
 }
 
 /// <summary>A message on its way out.</summary>
-internal readonly record struct Outgoing(Payload Payload, Follower? Follower)
+/// <param name="Since">See <see cref="FeedMessage.Since"/>.</param>
+internal readonly record struct Outgoing(Payload Payload, Follower? Follower, long Since = 0)
 {
     /// <summary>The client has unsubscribed or subscribed anew since: it must not get this any more.</summary>
     public bool IsOver => Follower is { IsOver: true };
@@ -44,12 +45,14 @@ internal sealed class Session : ILaneWork
     private readonly OutboxLimits _limits;
     private readonly TimeProvider _time;
     private readonly List<Follower> _skipping = [];
+    private List<TaskCompletionSource>? _answers;
     private readonly TaskCompletionSource<DisconnectReason> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Action _onWritten;
 
     // The lane's, while a write is under way.
     private Outgoing[]? _batch;
     private int _batchBytes;
+    private long _batchSize;
     private int _batchCount;
     private ValueTask _write;
     private bool _writing;
@@ -60,6 +63,8 @@ internal sealed class Session : ILaneWork
     private int _bytes;
     private bool _touched;
     private ITimer? _timer;
+    private long _sent;
+    private readonly long _started;
 
     public Session(Lane lane, ISessionWire wire, OutboxLimits limits, TimeProvider time)
     {
@@ -67,6 +72,7 @@ internal sealed class Session : ILaneWork
         _wire = wire;
         _limits = limits;
         _time = time;
+        _started = time.GetTimestamp();
         _onWritten = () => Lane.Post(this, WrittenSignal);
     }
 
@@ -74,6 +80,12 @@ internal sealed class Session : ILaneWork
 
     /// <summary>Why the session ended; complete once it has. Thread safe.</summary>
     public Task<DisconnectReason> Ended => _ended.Task;
+
+    /// <summary>How long ago it began. Thread safe.</summary>
+    public TimeSpan Age => _time.GetElapsedTime(_started);
+
+    /// <summary>Messages that the transport took so far. Thread safe.</summary>
+    public long Sent => Volatile.Read(ref _sent);
 
     /// <summary>Updates that newer ones replaced so far.</summary>
     public long Conflated { get; private set; }
@@ -86,6 +98,18 @@ internal sealed class Session : ILaneWork
 
     /// <summary>Sends a message of no subscription. Thread safe.</summary>
     public void Send(Payload payload) => Lane.Post(this, payload);
+
+    /// <summary>Sends an answer and waits until the transport took it, or the session ended. Thread safe.</summary>
+    /// <remarks>
+    /// Does not count against the outbox: whoever answers a client's requests one after another has at most one of these waiting, however long the answers
+    /// are. A client that does not read its answers is not heard further.
+    /// </remarks>
+    public Task SendAnswer(Payload payload)
+    {
+        var answer = new Answer(payload);
+        Lane.Post(this, answer);
+        return answer.Sent.Task;
+    }
 
     /// <summary>Ends the session. Harmless to repeat. Thread safe.</summary>
     public void End(DisconnectReason reason) => Lane.Post(this, reason);
@@ -101,8 +125,16 @@ internal sealed class Session : ILaneWork
                 Add(payload, null, null, 0);
                 break;
             case Follower follower:
-                follower.IsHeld = false;
+                if (follower.IsHeld)
+                {
+                    follower.IsHeld = false;
+                    MoveToEnd(follower);
+                }
+
                 Touch();
+                break;
+            case Answer answer:
+                Add(answer.Payload, null, null, 0, sent: answer.Sent);
                 break;
             case DisconnectReason reason:
                 EndNow(reason);
@@ -119,7 +151,8 @@ internal sealed class Session : ILaneWork
     }
 
     /// <summary>Takes a room's message for the client.</summary>
-    public void Offer(Follower follower, FeedMessage message, int intervals, Payload payload)
+    /// <param name="since">The message's <see cref="FeedMessage.Since"/>; 0 for one that is sent later than it came because the client was away.</param>
+    public void Offer(Follower follower, FeedMessage message, int intervals, Payload payload, long since = 0)
     {
         if (_ended.Task.IsCompleted || follower.IsOver)
         {
@@ -130,7 +163,7 @@ internal sealed class Session : ILaneWork
         {
             // Nothing that is due waits behind what is only limited in rate.
             follower.NotBefore = 0;
-            Add(payload, follower, null, intervals);
+            Add(payload, follower, null, intervals, since);
             return;
         }
 
@@ -138,13 +171,14 @@ internal sealed class Session : ILaneWork
         {
             Remove(older);
             Conflated++;
+            Lane.Counters?.AddConflated();
             if (follower.Skipped++ == 0)
             {
                 _skipping.Add(follower);
             }
         }
 
-        Add(payload, follower, message, intervals);
+        Add(payload, follower, message, intervals, since);
     }
 
     /// <summary>Once a second: tells what was skipped.</summary>
@@ -226,8 +260,15 @@ internal sealed class Session : ILaneWork
             }
             else
             {
-                batch[_batchCount++] = new Outgoing(node.Payload!, follower);
-                _batchBytes += node.Payload!.Length;
+                batch[_batchCount++] = new Outgoing(node.Payload!, follower, node.Since);
+                _batchBytes += node.Length;
+                _batchSize += node.Payload!.Length;
+                if (node.Sent is { } sent)
+                {
+                    (_answers ??= []).Add(sent);
+                    node.Sent = null;
+                }
+
                 if (follower is { MinTicks: > 0 })
                 {
                     follower.NotBefore = (now == 0 ? _time.GetTimestamp() : now) + follower.MinTicks;
@@ -262,6 +303,7 @@ internal sealed class Session : ILaneWork
         _batch = null;
         _batchCount = 0;
         _batchBytes = 0;
+        _batchSize = 0;
     }
 
     private void FinishWrite()
@@ -270,28 +312,68 @@ internal sealed class Session : ILaneWork
         _writing = false;
         var write = _write;
         _write = default;
-        GiveBatchBack();
         try
         {
             write.GetAwaiter().GetResult();
+            _sent += _batchCount;
+            if (Lane.Counters is { } counters)
+            {
+                counters.AddSent(_batchCount, _batchSize);
+                Measure(counters);
+            }
+
+            GiveBatchBack();
         }
         catch (Exception)
         {
             // Whatever a transport throws means that it is gone.
+            Lane.Counters?.AddFailed(_batchCount);
+            GiveBatchBack();
             EndNow(DisconnectReason.TransportClosed);
         }
 
+        FinishAnswers();
         _written?.TrySetResult();
     }
 
-    private void Add(Payload payload, Follower? follower, FeedMessage? forming, int intervals)
+    private void FinishAnswers()
+    {
+        if (_answers is { Count: > 0 })
+        {
+            _answers.ForEach(static a => a.TrySetResult());
+            _answers.Clear();
+        }
+    }
+
+    private void Measure(WebCounters counters)
+    {
+        var now = _time.GetTimestamp();
+        var longest = TimeSpan.Zero;
+        foreach (ref readonly var message in _batch.AsSpan(0, _batchCount))
+        {
+            if (message.Since != 0)
+            {
+                var took = _time.GetElapsedTime(message.Since, now);
+                counters.Latency.Record(took);
+                longest = took > longest ? took : longest;
+            }
+        }
+
+        if (longest > TimeSpan.Zero)
+        {
+            counters.WriteTook?.Invoke(longest.TotalSeconds);
+        }
+    }
+
+    private void Add(Payload payload, Follower? follower, FeedMessage? forming, int intervals, long since = 0, TaskCompletionSource? sent = null)
     {
         if (_ended.Task.IsCompleted)
         {
+            sent?.TrySetResult();
             return;
         }
 
-        if (Pending + 1 > _limits.Messages || PendingBytes + payload.Length > _limits.Bytes)
+        if (sent is null && (Pending + 1 > _limits.Messages || PendingBytes + payload.Length > _limits.Bytes))
         {
             EndNow(DisconnectReason.SlowConsumer);
             return;
@@ -302,6 +384,40 @@ internal sealed class Session : ILaneWork
         node.Follower = follower;
         node.Forming = forming;
         node.Intervals = intervals;
+        node.Sent = sent;
+        node.Length = sent is null ? payload.Length : 0;
+        node.Since = since;
+        Append(node);
+        _messages++;
+        _bytes += node.Length;
+        if (follower is not null && forming is not null)
+        {
+            follower.LastForming = node;
+        }
+
+        Touch();
+    }
+
+    /// <summary>What waited for an answer goes after it, though it may have come before.</summary>
+    private void MoveToEnd(Follower follower)
+    {
+        var node = _head;
+        for (var left = _messages; left > 0 && node is not null; left--)
+        {
+            var next = node.Next;
+            if (node.Follower == follower && node != _tail)
+            {
+                Unlink(node);
+                Append(node);
+            }
+
+            node = next;
+        }
+    }
+
+    private void Append(OutboxNode node)
+    {
+        node.Next = null;
         node.Previous = _tail;
         if (_tail is null)
         {
@@ -313,17 +429,23 @@ internal sealed class Session : ILaneWork
         }
 
         _tail = node;
-        _messages++;
-        _bytes += payload.Length;
-        if (follower is not null && forming is not null)
-        {
-            follower.LastForming = node;
-        }
-
-        Touch();
     }
 
     private void Remove(OutboxNode node)
+    {
+        Unlink(node);
+        if (node.Follower is { } follower && follower.LastForming == node)
+        {
+            follower.LastForming = null;
+        }
+
+        _messages--;
+        _bytes -= node.Length;
+        node.Sent?.TrySetResult();
+        Lane.Return(node);
+    }
+
+    private void Unlink(OutboxNode node)
     {
         if (node.Previous is null)
         {
@@ -342,15 +464,6 @@ internal sealed class Session : ILaneWork
         {
             node.Next.Previous = node.Previous;
         }
-
-        if (node.Follower is { } follower && follower.LastForming == node)
-        {
-            follower.LastForming = null;
-        }
-
-        _messages--;
-        _bytes -= node.Payload!.Length;
-        Lane.Return(node);
     }
 
     private void Touch()
@@ -369,12 +482,14 @@ internal sealed class Session : ILaneWork
             return;
         }
 
+        Lane.Counters?.AddEnded(reason);
         while (_head is not null)
         {
             Remove(_head);
         }
 
         _skipping.Clear();
+        FinishAnswers();
         _timer?.Dispose();
         if (_writing)
         {
@@ -382,5 +497,10 @@ internal sealed class Session : ILaneWork
         }
 
         _wire.Close(reason, _written?.Task ?? Task.CompletedTask);
+    }
+
+    private sealed record Answer(Payload Payload)
+    {
+        public TaskCompletionSource Sent { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 }

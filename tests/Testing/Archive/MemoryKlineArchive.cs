@@ -162,6 +162,21 @@ public sealed class MemoryKlineArchive : IKlineArchive
             cancellationToken);
     }
 
+    public Task<IReadOnlyList<SymbolInfo>> ListNewestSymbols(SymbolInfo? before, int limit, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(limit, 1_000);
+        return Answer<IReadOnlyList<SymbolInfo>>(
+            () =>
+            [
+                .. _symbols.Values
+                    .Where(s => before is null || Compare(s, before) < 0)
+                    .OrderDescending(Comparer<SymbolInfo>.Create(Compare))
+                    .Take(limit),
+            ],
+            cancellationToken);
+    }
+
     private static TaskCompletionSource<int> NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private static int Compare(SymbolInfo left, SymbolInfo right)

@@ -94,6 +94,12 @@ internal sealed class TestArchive : IKlineArchive
             .Take(limit)]);
     }
 
+    public async Task<IReadOnlyList<SymbolInfo>> ListNewestSymbols(SymbolInfo? before, int limit, CancellationToken cancellationToken = default)
+    {
+        var all = (await ListSymbols("", null, int.MaxValue, cancellationToken)).Reverse();
+        return [.. (before is null ? all : all.SkipWhile(s => s.Symbol != before.Symbol).Skip(1)).Take(limit)];
+    }
+
     private void Check()
     {
         if (IsAway)

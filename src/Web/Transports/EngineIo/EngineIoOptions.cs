@@ -122,7 +122,7 @@ public readonly record struct EngineIoAdmission
     public object? Tag { get; private init; }
 
     /// <summary>Lets it in.</summary>
-    /// <param name="tag">Anything the application wants to know about the session, such as who the client is.</param>
+    /// <param name="tag">Anything the application wants to know about the session, such as who the client is. Disposed when the session ends, if it can be.</param>
     public static EngineIoAdmission Accept(object? tag = null) => new() { IsAllowed = true, Tag = tag };
 
     /// <summary>Answers 403 with this sentence.</summary>

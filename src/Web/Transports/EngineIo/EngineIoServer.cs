@@ -127,6 +127,7 @@ public sealed class EngineIoServer : IDisposable
     {
         Statistics.CountClosed(reason);
         ReleasePlace(session.RemoteAddress);
+        (session.Tag as IDisposable)?.Dispose();
     }
 
     private async Task HandleNewAsync(HttpContext context, bool isWebSocket, bool wantsWebSocket)
@@ -161,6 +162,7 @@ public sealed class EngineIoServer : IDisposable
         var address = context.Connection.RemoteIpAddress;
         if (!TryTakePlace(address, out var status, out var message))
         {
+            (admission.Tag as IDisposable)?.Dispose();
             await RefuseAsync(context, EngineIoError.Forbidden, isWebSocket, status, message);
             return;
         }
@@ -214,7 +216,10 @@ public sealed class EngineIoServer : IDisposable
         finally
         {
             if (!begun)
+            {
                 ReleasePlace(session.RemoteAddress);
+                (session.Tag as IDisposable)?.Dispose();
+            }
         }
     }
 

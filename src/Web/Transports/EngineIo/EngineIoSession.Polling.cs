@@ -95,6 +95,7 @@ public sealed partial class EngineIoSession
     internal PollAnswer EndPoll(PendingPoll? poll, PollAnswer answer, List<QueuedFrame> frames, out bool ping)
     {
         ping = false;
+        List<Action>? drained = null;
         lock (_gate)
         {
             if (poll is not null && _poll == poll)
@@ -123,12 +124,14 @@ public sealed partial class EngineIoSession
                     ping = _pingWaits;
                     _pingWaits = false;
                     _outbox.DrainTo(frames);
+                    TakeDrainWaitersUnderGate(ref drained);
                     if (frames.Count == 0 && !ping && answer == PollAnswer.Drain)
                         answer = PollAnswer.Noop;
                     break;
             }
         }
 
+        drained?.ForEach(static waiter => waiter());
         return answer;
     }
 

@@ -301,6 +301,7 @@ public sealed partial class EngineIoSession
     {
         WebSocket webSocket;
         long messages = 0, bytes = 0;
+        List<Action>? drained = null;
         lock (_gate)
             webSocket = _webSocket!;
 
@@ -321,6 +322,7 @@ public sealed partial class EngineIoSession
                         if (!close)
                         {
                             _writing = false;
+                            TakeDrainWaitersUnderGate(ref drained);
                             break;
                         }
                     }
@@ -355,6 +357,7 @@ public sealed partial class EngineIoSession
 
         _server.Statistics.CountSent(messages, bytes);
         _writerEnded?.TrySetResult();
+        drained?.ForEach(static waiter => waiter());
     }
 
     private ValueTask SendAsync(WebSocket webSocket, in QueuedFrame item)

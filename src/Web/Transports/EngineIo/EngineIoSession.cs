@@ -72,7 +72,7 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
     /// <summary>Who opened the session, as the application's authentication saw it.</summary>
     public ClaimsPrincipal? User { get; }
 
-    /// <summary>What <see cref="EngineIoOptions.Admit"/> gave the session.</summary>
+    /// <summary>What <see cref="EngineIoOptions.Admit"/> gave the session. Disposed when the session ends, if it can be.</summary>
     public object? Tag { get; }
 
     /// <summary>Whether the session is on a WebSocket; false while it polls.</summary>
@@ -239,12 +239,14 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
         PendingPoll? poll;
         var write = false;
         WebSocket? candidate;
+        List<Action>? drained = null;
         lock (_gate)
         {
             if (_closed)
                 return;
 
             _closed = true;
+            TakeDrainWaitersUnderGate(ref drained);
             _reason = reason;
             _heartbeat.Cancel();
             _pingWaits = false;
@@ -288,6 +290,7 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
         }
 
         candidate?.Abort();
+        drained?.ForEach(static waiter => waiter());
         if (_farewell == PollAnswer.None)
             _server.Forget(this);
         _server.Release(this, reason);

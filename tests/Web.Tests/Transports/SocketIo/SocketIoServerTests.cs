@@ -5,6 +5,10 @@ using KlineOrleans.Web.Transports.SocketIo;
 
 namespace KlineOrleans.Web.Tests.Transports.SocketIo;
 
+#pragma warning disable IDE0065 // Outside of the namespace, the reason of the same name in KlineOrleans.Web would win.
+using DisconnectReason = KlineOrleans.Web.Transports.SocketIo.DisconnectReason;
+#pragma warning restore IDE0065
+
 public sealed class SocketIoServerTests
 {
     private readonly Channel<(string Namespace, DisconnectReason Reason)> _left = Channel.CreateUnbounded<(string, DisconnectReason)>();

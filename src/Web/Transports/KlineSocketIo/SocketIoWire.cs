@@ -1,0 +1,69 @@
+using System.Threading.Tasks.Sources;
+using KlineOrleans.Web.Transports.EngineIo;
+using KlineOrleans.Web.Transports.SocketIo;
+
+namespace KlineOrleans.Web.Transports.KlineSocketIo;
+
+/// <summary>Socket.IO packets of one namespace, encoded once for all sockets of a room. Immutable.</summary>
+internal sealed class SocketIoPayload(SocketIoPacket[] packets) : Payload(default, packets.Sum(p => p.Frame.Length))
+{
+    public ReadOnlySpan<SocketIoPacket> Packets => packets;
+}
+
+/// <summary>A Socket.IO client in one namespace as a session's wire. A write is complete when the transport took it, so that nothing piles up behind the outbox.</summary>
+internal sealed class SocketIoWire : ISessionWire, IValueTaskSource
+{
+    private readonly SocketIoSocket _socket;
+    private readonly Action _onDrained;
+    private ManualResetValueTaskSourceCore<bool> _drained;
+
+    public SocketIoWire(SocketIoSocket socket)
+    {
+        _socket = socket;
+        _onDrained = () => _drained.SetResult(true);
+    }
+
+    public ValueTask Write(ReadOnlyMemory<Outgoing> messages)
+    {
+        foreach (ref readonly var message in messages.Span)
+        {
+            if (message.IsOver)
+            {
+                continue;
+            }
+
+            var middle = message.Follower?.Middle ?? default;
+            foreach (var packet in ((SocketIoPayload)message.Payload).Packets)
+            {
+                _socket.Send(packet, middle);
+            }
+        }
+
+        _drained.Reset();
+        return _socket.Session.TryWaitUntilDrained(_onDrained) ? new ValueTask(this, _drained.Version) : ValueTask.CompletedTask;
+    }
+
+    public void Close(DisconnectReason reason, Task written)
+    {
+        // A client that left the namespace may go on in others. Every other end closes the transport, never the namespace alone: a JavaScript client comes
+        // back by itself after the one, and not after the other.
+        var close = reason switch
+        {
+            DisconnectReason.ClientClosed or DisconnectReason.TransportClosed => default(CloseReason?),
+            DisconnectReason.SlowConsumer => CloseReason.SlowConsumer,
+            DisconnectReason.ServerShutdown => CloseReason.ServerShutdown,
+            _ => CloseReason.ForcedClose,
+        };
+        if (close is { } why)
+        {
+            _socket.Session.Close(why, reason == DisconnectReason.SlowConsumer ? EngineIoSession.CloseMode.Discard : EngineIoSession.CloseMode.Flush);
+        }
+    }
+
+    void IValueTaskSource.GetResult(short token) => _drained.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource.GetStatus(short token) => _drained.GetStatus(token);
+
+    void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _drained.OnCompleted(continuation, state, token, flags);
+}

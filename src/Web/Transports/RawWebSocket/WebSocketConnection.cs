@@ -1,0 +1,459 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Net.WebSockets;
+using KlineOrleans.Web.Transports.EngineIo;
+using Microsoft.AspNetCore.Http;
+
+namespace KlineOrleans.Web.Transports.RawWebSocket;
+
+/// <summary>A WebSocket as a session's wire: whole batches leave in one write, pings and closes between them.</summary>
+/// <remarks>
+/// The framework's WebSocket reads: fragments, masks, UTF-8, the close handshake. Writing is ours, because the framework's writes one message at a time, each with a
+/// flush of its own. Both write to the stream through one gate, so frames never mix. With permessage-deflate the framework's writes too.
+/// </remarks>
+internal sealed class WebSocketConnection : ISessionWire, IDeadlineTarget, IAsyncDisposable
+{
+    private const int LongestHeader = 10;
+    private const int FirstReceiveBuffer = 4_096;
+
+    private static readonly byte[] Ping = [0x89, 0x00];
+
+    private readonly HttpContext _context;
+    private readonly Stream _stream;
+    private readonly WebSocket _socket;
+    private readonly WebSocketServer _server;
+    private readonly bool _deflate;
+    private readonly SemaphoreSlim _gate = new(1, 1);
+    private readonly Deadline _deadline;
+    private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _readingEnded = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private long _heard;
+    private long _pingDue;
+    private bool _isPinging;
+    private (int Status, string Reason)? _badFrame;
+
+    public WebSocketConnection(HttpContext context, Stream stream, WebSocketServer server, bool deflate)
+    {
+        _context = context;
+        _stream = stream;
+        _server = server;
+        _deflate = deflate;
+        _socket = WebSocket.CreateFromStream(new Tap(this), new WebSocketCreationOptions
+        {
+            IsServer = true,
+            KeepAliveInterval = TimeSpan.Zero,
+            DangerousDeflateOptions = deflate ? new WebSocketDeflateOptions { ServerContextTakeover = false, ClientContextTakeover = false } : null,
+        });
+        _heard = server.Deadlines.Now;
+        _pingDue = _heard + server.PingInterval;
+        _deadline = new Deadline(this, 0);
+    }
+
+    /// <summary>The session whose wire this is. Set once, before anything is read.</summary>
+    public Session Session { get; set; } = null!;
+
+    /// <summary>Begins the pings.</summary>
+    public void Start() => _server.Deadlines.Add(_deadline, _pingDue);
+
+    /// <summary>Reads messages until the connection ends. The buffer is the handler's until it returns.</summary>
+    public async Task Read(Func<ReadOnlyMemory<byte>, Task> handler)
+    {
+        try
+        {
+            while (true)
+            {
+                // Waits without a buffer: an idle connection has none.
+                var result = await _socket.ReceiveAsync(Memory<byte>.Empty, CancellationToken.None);
+                if (result.MessageType == WebSocketMessageType.Close)
+                {
+                    break;
+                }
+
+                var buffer = ArrayPool<byte>.Shared.Rent(FirstReceiveBuffer);
+                try
+                {
+                    var length = 0;
+                    while (!result.EndOfMessage)
+                    {
+                        if (length == buffer.Length)
+                        {
+                            var larger = ArrayPool<byte>.Shared.Rent(buffer.Length * 2);
+                            buffer.CopyTo(larger, 0);
+                            ArrayPool<byte>.Shared.Return(buffer);
+                            buffer = larger;
+                        }
+
+                        result = await _socket.ReceiveAsync(buffer.AsMemory(length), CancellationToken.None);
+                        length += result.Count;
+                        if (result.MessageType == WebSocketMessageType.Binary)
+                        {
+                            break;
+                        }
+
+                        if (length > _server.MessageBytes)
+                        {
+                            break;
+                        }
+                    }
+
+                    if (result.MessageType == WebSocketMessageType.Close)
+                    {
+                        break;
+                    }
+
+                    if (_badFrame is not null || Session.Ended.IsCompleted)
+                    {
+                        // Our own close is on its way; only the client's answer is of interest.
+                        continue;
+                    }
+
+                    if (result.MessageType == WebSocketMessageType.Binary)
+                    {
+                        EndBadly((int)WebSocketCloseStatus.InvalidMessageType, "Only text messages are understood here.");
+                    }
+                    else if (length > _server.MessageBytes)
+                    {
+                        EndBadly((int)WebSocketCloseStatus.MessageTooBig, $"A message may have {_server.MessageBytes} bytes.");
+                    }
+                    else
+                    {
+                        await handler(buffer.AsMemory(0, length));
+                    }
+                }
+                finally
+                {
+                    ArrayPool<byte>.Shared.Return(buffer);
+                }
+            }
+        }
+        catch (Exception e) when (e is WebSocketException or IOException or OperationCanceledException or ObjectDisposedException or InvalidOperationException)
+        {
+            // The connection is gone, or the client broke a rule of the protocol, of which the framework's close told it.
+        }
+        finally
+        {
+            _readingEnded.TrySetResult();
+        }
+    }
+
+    public ValueTask Write(ReadOnlyMemory<Outgoing> messages)
+    {
+        if (_deflate)
+        {
+            return WriteCompressed(messages);
+        }
+
+        var longest = 0;
+        foreach (ref readonly var message in messages.Span)
+        {
+            longest += Longest(message);
+        }
+
+        var buffer = ArrayPool<byte>.Shared.Rent(longest);
+        var length = 0;
+        foreach (ref readonly var message in messages.Span)
+        {
+            length += Write(message, buffer.AsSpan(length));
+        }
+
+        return Send(buffer, length);
+    }
+
+    public void Close(DisconnectReason reason, Task written) => _ = CloseAsync(reason, written);
+
+    public long OnDeadline(Deadline deadline, long now)
+    {
+        if (Session.Ended.IsCompleted)
+        {
+            return DeadlineQueue.Never;
+        }
+
+        var silentUntil = Volatile.Read(ref _heard) + _server.PingTimeout;
+        if (now >= silentUntil)
+        {
+            Session.End(DisconnectReason.PingTimeout);
+            return DeadlineQueue.Never;
+        }
+
+        if (now >= _pingDue)
+        {
+            _pingDue = now + _server.PingInterval;
+            if (!Volatile.Read(ref _isPinging))
+            {
+                Volatile.Write(ref _isPinging, true);
+                _ = SendPing();
+            }
+        }
+
+        return Math.Min(_pingDue, silentUntil);
+    }
+
+    /// <summary>Waits until the connection is closed and nothing writes to it any more.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _deadline.Cancel();
+        await _closed.Task;
+        await _gate.WaitAsync();
+        _socket.Dispose();
+    }
+
+    private static int Longest(in Outgoing message)
+    {
+        if (message.Payload is not GappedPayload gapped)
+        {
+            return LongestHeader + message.Payload.Length;
+        }
+
+        return gapped.Length + (gapped.Texts.Length * (LongestHeader + (message.Follower?.Middle.Length ?? 0)));
+    }
+
+    private static int Write(in Outgoing message, Span<byte> buffer)
+    {
+        if (message.IsOver)
+        {
+            return 0;
+        }
+
+        if (message.Payload is not GappedPayload gapped)
+        {
+            var header = WriteHeader(buffer, message.Payload.Length);
+            message.Payload.Bytes.Span.CopyTo(buffer[header..]);
+            return header + message.Payload.Length;
+        }
+
+        var middle = message.Follower is { } follower ? follower.Middle.Span : [];
+        var length = 0;
+        foreach (ref readonly var text in gapped.Texts)
+        {
+            var head = text.Head.Span;
+            var tail = text.Tail.Span;
+            length += WriteHeader(buffer[length..], head.Length + middle.Length + tail.Length);
+            head.CopyTo(buffer[length..]);
+            length += head.Length;
+            middle.CopyTo(buffer[length..]);
+            length += middle.Length;
+            tail.CopyTo(buffer[length..]);
+            length += tail.Length;
+        }
+
+        return length;
+    }
+
+    /// <summary>The header of a whole text message from a server (RFC 6455, 5.2).</summary>
+    private static int WriteHeader(Span<byte> buffer, int length)
+    {
+        buffer[0] = 0x81;
+        if (length < 126)
+        {
+            buffer[1] = (byte)length;
+            return 2;
+        }
+
+        if (length <= ushort.MaxValue)
+        {
+            buffer[1] = 126;
+            BinaryPrimitives.WriteUInt16BigEndian(buffer[2..], (ushort)length);
+            return 4;
+        }
+
+        buffer[1] = 127;
+        BinaryPrimitives.WriteUInt64BigEndian(buffer[2..], (ulong)length);
+        return LongestHeader;
+    }
+
+    private ValueTask Send(byte[] rented, int length)
+    {
+        if (length == 0)
+        {
+            ArrayPool<byte>.Shared.Return(rented);
+            return ValueTask.CompletedTask;
+        }
+
+        if (!_gate.Wait(0))
+        {
+            return SendAfterOthers(rented, length);
+        }
+
+        ValueTask write;
+        try
+        {
+            write = _stream.WriteAsync(rented.AsMemory(0, length));
+        }
+        catch (Exception e)
+        {
+            write = ValueTask.FromException(e);
+        }
+
+        if (!write.IsCompletedSuccessfully)
+        {
+            return Finish(write, rented);
+        }
+
+        write.GetAwaiter().GetResult();
+        _gate.Release();
+        ArrayPool<byte>.Shared.Return(rented);
+        return ValueTask.CompletedTask;
+    }
+
+    private async ValueTask SendAfterOthers(byte[] rented, int length)
+    {
+        await _gate.WaitAsync();
+        await Finish(_stream.WriteAsync(rented.AsMemory(0, length)), rented);
+    }
+
+    private async ValueTask Finish(ValueTask write, byte[] rented)
+    {
+        try
+        {
+            await write;
+
+            // Whoever takes what waited is there.
+            Volatile.Write(ref _heard, _server.Deadlines.Now);
+        }
+        finally
+        {
+            _gate.Release();
+            ArrayPool<byte>.Shared.Return(rented);
+        }
+    }
+
+    private async ValueTask WriteCompressed(ReadOnlyMemory<Outgoing> messages)
+    {
+        for (var i = 0; i < messages.Length; i++)
+        {
+            var message = messages.Span[i];
+            if (message.IsOver)
+            {
+                continue;
+            }
+
+            if (message.Payload is not GappedPayload gapped)
+            {
+                await _socket.SendAsync(message.Payload.Bytes, WebSocketMessageType.Text, endOfMessage: true, CancellationToken.None);
+                continue;
+            }
+
+            for (var j = 0; j < gapped.Texts.Length; j++)
+            {
+                var text = gapped.Texts[j];
+                await _socket.SendAsync(text.Head, WebSocketMessageType.Text, endOfMessage: false, CancellationToken.None);
+                await _socket.SendAsync(message.Follower?.Middle ?? default, WebSocketMessageType.Text, endOfMessage: false, CancellationToken.None);
+                await _socket.SendAsync(text.Tail, WebSocketMessageType.Text, endOfMessage: true, CancellationToken.None);
+            }
+        }
+    }
+
+    private async Task SendPing()
+    {
+        try
+        {
+            await _gate.WaitAsync();
+            try
+            {
+                await _stream.WriteAsync(Ping);
+            }
+            finally
+            {
+                _gate.Release();
+            }
+        }
+        catch (Exception)
+        {
+            // The connection is gone, which whoever reads will see.
+        }
+        finally
+        {
+            Volatile.Write(ref _isPinging, false);
+        }
+    }
+
+    private void EndBadly(int status, string reason)
+    {
+        _badFrame = (status, reason);
+        Session.End(DisconnectReason.BadFrame);
+    }
+
+    private async Task CloseAsync(DisconnectReason reason, Task written)
+    {
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        _deadline.Cancel();
+        try
+        {
+            // A client that still reads is told why; one that does not is not waited for.
+            using var patience = new CancellationTokenSource(WebSocketServer.Patience, _server.Time);
+            await written.WaitAsync(patience.Token);
+            if (_socket.State is WebSocketState.Open or WebSocketState.CloseReceived)
+            {
+                var (status, sentence) = _badFrame ?? WebSocketServer.StatusOf(reason);
+                await _socket.CloseOutputAsync((WebSocketCloseStatus)status, sentence, CancellationToken.None).WaitAsync(patience.Token);
+            }
+
+            await _readingEnded.Task.WaitAsync(patience.Token);
+        }
+        catch (Exception)
+        {
+            // It is closed either way.
+        }
+        finally
+        {
+            if (!_readingEnded.Task.IsCompleted || _socket.State != WebSocketState.Closed)
+            {
+                _context.Abort();
+            }
+
+            _closed.TrySetResult();
+        }
+    }
+
+    /// <summary>The stream as the framework's WebSocket sees it: its reads show that the client lives, its writes take turns with ours.</summary>
+    private sealed class Tap(WebSocketConnection owner) : Stream
+    {
+        public override bool CanRead => true;
+
+        public override bool CanSeek => false;
+
+        public override bool CanWrite => true;
+
+        public override long Length => throw new NotSupportedException();
+
+        public override long Position
+        {
+            get => throw new NotSupportedException();
+            set => throw new NotSupportedException();
+        }
+
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            var read = await owner._stream.ReadAsync(buffer, cancellationToken);
+            Volatile.Write(ref owner._heard, owner._server.Deadlines.Now);
+            return read;
+        }
+
+        public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            await owner._gate.WaitAsync(cancellationToken);
+            try
+            {
+                await owner._stream.WriteAsync(buffer, cancellationToken);
+            }
+            finally
+            {
+                owner._gate.Release();
+            }
+        }
+
+        public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public override void Flush()
+        {
+        }
+
+        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+        public override void SetLength(long value) => throw new NotSupportedException();
+
+        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+    }
+}

@@ -1,0 +1,212 @@
+using System.Net.WebSockets;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using KlineOrleans.Web.Transports.EngineIo;
+using KlineOrleans.Web.Transports.Events;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.Hosting;
+
+namespace KlineOrleans.Web.Transports.RawWebSocket;
+
+/// <summary>The WebSockets without another protocol on top: /ws and /ws/kline/live (docs/wire/websocket.md). Thread safe.</summary>
+internal sealed class WebSocketServer : IDisposable
+{
+    /// <summary>How long a connection may take to close.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    private readonly EventServices _services;
+    private readonly IHostApplicationLifetime _lifetime;
+    private readonly EventFormats _formats;
+    private readonly LiveFormat[] _live = [new(false, false), new(false, true), new(true, false), new(true, true)];
+    private readonly bool _deflate;
+
+    public WebSocketServer(EventServices services, IHostApplicationLifetime lifetime, TimeProvider time)
+    {
+        _services = services;
+        _lifetime = lifetime;
+        Time = time;
+        Deadlines = new DeadlineQueue(time);
+        var options = services.Hub.Options;
+        PingInterval = Deadlines.Ticks(options.Ping.Interval);
+        PingTimeout = Deadlines.Ticks(options.Ping.Timeout);
+        MessageBytes = options.Limits.MessageBytes;
+        _deflate = options.Sockets.Deflate;
+        _formats = new EventFormats(new WebSocketEventFormat(hasVolume: false, time), new WebSocketEventFormat(hasVolume: true, time));
+    }
+
+    public TimeProvider Time { get; }
+
+    /// <summary>The pings of all connections behind one timer.</summary>
+    public DeadlineQueue Deadlines { get; }
+
+    public long PingInterval { get; }
+
+    public long PingTimeout { get; }
+
+    public int MessageBytes { get; }
+
+    /// <summary>The format of /ws/kline/live.</summary>
+    public LiveFormat Live(bool hasSymbol, bool hasVolume) => _live[(hasSymbol ? 2 : 0) + (hasVolume ? 1 : 0)];
+
+    public void Map(IEndpointRouteBuilder routes)
+    {
+        routes.Map("/ws", (RequestDelegate)(context => Serve(context, "websocket", RunEvents))).Needs(AccessLevel.Client, rateLimited: false);
+        routes.Map("/ws/kline/live", (RequestDelegate)(context => Serve(context, "live", RunLive))).Needs(AccessLevel.Client, rateLimited: false);
+    }
+
+    public void Dispose() => Deadlines.Dispose();
+
+    /// <summary>How a connection is closed: a status that the client sees, and a sentence.</summary>
+    /// <remarks>The application's own statuses are 3000 above an error's code, so 4006 is the server's "come back later".</remarks>
+    public static (int Status, string Sentence) StatusOf(DisconnectReason reason) => reason switch
+    {
+        DisconnectReason.SlowConsumer => (3_000 + (int)ApiErrorCode.Busy, "SlowConsumer: too much waited for this client. Come back and resume."),
+        DisconnectReason.RateLimit => (3_000 + (int)ApiErrorCode.RateLimit, "RateLimit: too many requests. Come back later."),
+        DisconnectReason.Busy => (3_000 + (int)ApiErrorCode.Busy, "Busy: the server holds as many clients as it may. Come back later."),
+        DisconnectReason.Expired => (3_000 + (int)ApiErrorCode.NotAuthorised, "Expired: the token has expired. Come back with a new one."),
+        DisconnectReason.ServerShutdown => ((int)WebSocketCloseStatus.EndpointUnavailable, "ServerShutdown: the server stops. Come back and resume."),
+        DisconnectReason.PingTimeout => ((int)WebSocketCloseStatus.PolicyViolation, "PingTimeout: no answer to a ping came in time."),
+        _ => ((int)WebSocketCloseStatus.NormalClosure, ""),
+    };
+
+    private async Task Serve(HttpContext context, string wire, Func<WebSocketConnection, Client, AccessGrant, Task> run)
+    {
+        if (!context.WebSockets.IsWebSocketRequest)
+        {
+            context.Response.Headers.Upgrade = "websocket";
+            await Problem.Write(context, StatusCodes.Status426UpgradeRequired, "This address speaks WebSocket only.");
+            return;
+        }
+
+        var access = _services.Access.Authenticate(context);
+        if (!access.IsAllowed)
+        {
+            await access.Error.Write(context);
+            return;
+        }
+
+        using var place = _services.Connections.TryEnter(context.Connection.RemoteIpAddress);
+        if (place is null)
+        {
+            await Problem.Write(context, StatusCodes.Status503ServiceUnavailable, "The server holds as many clients as it may. Come back later.", new ApiError(ApiErrorCode.Busy, "Busy"));
+            return;
+        }
+
+        var deflate = _deflate && Offers(context.Request, out _);
+        var stream = await Accept(context, deflate);
+        await using var connection = new WebSocketConnection(context, stream, this, deflate);
+        var session = new Session(_services.Hub.Feeds.NextLane(), connection, _services.Hub.OutboxLimits, Time);
+        connection.Session = session;
+        var client = _services.NewClient(session, access.Grant, wire, EngineIoServer.NewId());
+        await using var stopping = _lifetime.ApplicationStopping.UnsafeRegister(static c => ((Client)c!).Close(DisconnectReason.ServerShutdown), client);
+        connection.Start();
+        try
+        {
+            await run(connection, client, access.Grant);
+        }
+        finally
+        {
+            client.Close(DisconnectReason.ClientClosed);
+        }
+    }
+
+    private async Task RunEvents(WebSocketConnection connection, Client client, AccessGrant grant)
+    {
+        var symbols = await _services.SupportedSymbols();
+        client.Session.Send(new Payload(HubJson.Make((_services, client.Id, grant, symbols), static (json, a) =>
+        {
+            json.WriteStartObject();
+            json.WriteString("type", "connection_success");
+            a._services.WriteGreeting(json, a.Id, a.grant, a.symbols, camelCase: false);
+            json.WriteEndObject();
+        })));
+        var events = new EventClient(client, grant, _formats, _services, hasChainEvents: false);
+        await connection.Read(message => Handle(events, message));
+    }
+
+    private Task Handle(EventClient events, ReadOnlyMemory<byte> message)
+    {
+        if (!EventRequest.TryParse(message, _services.Hub.Options.Limits.JsonDepth, out var document, out var error))
+        {
+            return events.Guard(() => Task.FromResult(error));
+        }
+
+        return Answer(document!);
+
+        async Task Answer(JsonDocument json)
+        {
+            using (json)
+            {
+                var payload = json.RootElement;
+                const string Shape = "{msg_type, ...}";
+                const string Types = "subscribe, unsubscribe, history, ping";
+                var type = "";
+                if (!EventRequest.TryRead(payload, Shape, out var request, out var wrong) || !request.TryText("msg_type", Types, out type, out wrong))
+                {
+                    await events.Guard(() => Task.FromResult(wrong));
+                    return;
+                }
+
+                await (type switch
+                {
+                    "subscribe" or "subscribe_kline" => events.Subscribe(payload),
+                    "unsubscribe" or "unsubscribe_kline" => events.Unsubscribe(payload),
+                    "history" or "get_history" => events.History(payload),
+                    "ping" => events.Guard(() =>
+                    {
+                        events.Send(_formats.Any.Event("pong", Time, static (json, time) =>
+                        {
+                            json.WriteStartObject();
+                            json.WriteNumber("server_time", time.GetUtcNow().ToUnixTimeSeconds());
+                            json.WriteEndObject();
+                        }));
+                        return Task.FromResult<ApiError?>(null);
+                    }),
+                    _ => events.Guard(() => Task.FromResult<ApiError?>(ApiError.Bad("msg_type", type, Types))),
+                });
+            }
+        }
+    }
+
+    private async Task RunLive(WebSocketConnection connection, Client client, AccessGrant grant)
+    {
+        var live = new LiveClient(client, grant, this, _services);
+        await connection.Read(live.Handle);
+    }
+
+    /// <summary>Whether the client offers permessage-deflate.</summary>
+    private static bool Offers(HttpRequest request, out string? offer)
+    {
+        offer = request.Headers.SecWebSocketExtensions.ToString();
+        return offer.Split(',').Any(e => e.Split(';')[0].Trim().Equals("permessage-deflate", StringComparison.OrdinalIgnoreCase));
+    }
+
+    /// <summary>The opening handshake (RFC 6455, 4.2.2; RFC 8441 over HTTP/2). By hand, because the framework's gives no stream.</summary>
+    private static async Task<Stream> Accept(HttpContext context, bool deflate)
+    {
+        var headers = context.Response.Headers;
+        if (deflate)
+        {
+            // Without memory from one message to the next, which would cost each idle connection its windows.
+            headers.SecWebSocketExtensions = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        }
+
+        if (context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true } connect)
+        {
+            return await connect.AcceptAsync();
+        }
+
+        headers.Upgrade = "websocket";
+        headers.Connection = "Upgrade";
+        headers.SecWebSocketAccept = AcceptKey(context.Request.Headers.SecWebSocketKey.ToString());
+        return await context.Features.GetRequiredFeature<IHttpUpgradeFeature>().UpgradeAsync();
+    }
+
+#pragma warning disable CA5350 // RFC 6455 says SHA-1: it proves that a WebSocket server answered, and protects nothing.
+    private static string AcceptKey(string key) => Convert.ToBase64String(SHA1.HashData(Encoding.ASCII.GetBytes(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
+#pragma warning restore CA5350
+}

@@ -1,0 +1,131 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using System.Reflection;
+using System.Text;
+
+namespace KlineOrleans.Interop.Tests;
+
+/// <summary>The real server, as people run it: its own process on a free loopback port, the simulation as its source, a store that is thrown away.</summary>
+internal sealed class KlineServer : IAsyncDisposable
+{
+    public const string Key = "interop-key-0123456789";
+
+    private readonly Process _process;
+    private readonly string _folder;
+    private readonly StringBuilder _output = new();
+
+    private KlineServer(Process process, string folder, string url)
+    {
+        _process = process;
+        _folder = folder;
+        Url = url;
+    }
+
+    public string Url { get; }
+
+    /// <summary>Starts the server and waits until it is ready and has a symbol.</summary>
+    public static async Task<KlineServer> StartAsync(params string[] settings)
+    {
+        var folder = Directory.CreateTempSubdirectory("kline-interop-").FullName;
+        var url = $"http://127.0.0.1:{FreePort()}";
+        var start = new ProcessStartInfo("dotnet")
+        {
+            WorkingDirectory = folder,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            UseShellExecute = false,
+        };
+        foreach (var argument in (string[])[Program(), "--urls", url, "--Kline:Storage:Path", Path.Combine(folder, "k.db"), "--Kline:Web:Access:Keys:0:Name", "interop", "--Kline:Web:Access:Keys:0:Key", Key, .. settings])
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        var process = new Process { StartInfo = start };
+        var server = new KlineServer(process, folder, url);
+        process.OutputDataReceived += server.Take;
+        process.ErrorDataReceived += server.Take;
+        process.Start();
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+        await server.Ready();
+        return server;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        try
+        {
+            _process.Kill();
+            await _process.WaitForExitAsync();
+        }
+        catch (InvalidOperationException)
+        {
+            // It has ended by itself, which the test has noticed.
+        }
+
+        _process.Dispose();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    private static string Program()
+    {
+        var root = typeof(KlineServer).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(a => a.Key == "RepositoryRoot").Value!;
+
+        // Beside our own output: the same configuration and engine.
+        var own = AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar);
+        var below = Path.GetRelativePath(Path.Combine(root, "tests", "Interop.Tests"), own);
+        return Path.Combine(root, "src", "Silo", below, "KlineOrleans.Silo.dll");
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    private async Task Ready()
+    {
+        using var http = new HttpClient { BaseAddress = new Uri(Url), Timeout = TimeSpan.FromSeconds(5) };
+        http.DefaultRequestHeaders.Add("X-Api-Key", Key);
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60), TimeProvider.System);
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(200), TimeProvider.System);
+        while (await timer.WaitForNextTickAsync(patience.Token))
+        {
+            if (_process.HasExited)
+            {
+                throw new InvalidOperationException("The server did not start: " + Output());
+            }
+
+            try
+            {
+                var answer = await http.GetStringAsync(new Uri("/api/v1/symbols?limit=1", UriKind.Relative), patience.Token);
+                if (answer.Contains("\"listedTime\"", StringComparison.Ordinal))
+                {
+                    return;
+                }
+            }
+            catch (HttpRequestException)
+            {
+                // Not yet.
+            }
+        }
+    }
+
+    private string Output()
+    {
+        lock (_output)
+        {
+            return _output.ToString();
+        }
+    }
+
+    private void Take(object sender, DataReceivedEventArgs e)
+    {
+        lock (_output)
+        {
+            _output.AppendLine(e.Data);
+        }
+    }
+}
