@@ -93,8 +93,8 @@ public static class WebSetup
         });
         app.UseCors();
         app.UseWebSockets();
+        app.UseKlineAccess();
         app.UsePage(services.GetRequiredService<IOptions<WebOptions>>().Value.PagePath);
-        app.Use(services.GetRequiredService<AccessMiddleware>().Invoke);
         services.GetRequiredService<KlineRoutes>().Map(app);
         services.GetRequiredService<CompatRoutes>().Map(app);
         services.GetRequiredService<StatusRoutes>().Map(app);

@@ -92,6 +92,21 @@ public sealed class AccessTests
         Assert.Equal(HttpStatusCode.OK, await Status(off.Http.GetAsync(path)));
     }
 
+    [Theory]
+    [InlineData("/status")]
+    [InlineData("/status/x")]
+    [InlineData("/STATUS")]
+    [InlineData("/dashboard")]
+    [InlineData("/dashboard/index.js")]
+    public async Task Operators_page_is_refused_to_others_whoever_serves_it(string path)
+    {
+        await using var host = await AccessHost.Start();
+        Assert.Equal(HttpStatusCode.Unauthorized, await Status(host.Get(path, proxied: true)));
+        Assert.Equal(HttpStatusCode.Forbidden, await Status(host.Get(path, AccessHost.MintKey, proxied: true)));
+        Assert.Equal(HttpStatusCode.NotFound, await Status(host.Get(path, AccessHost.OperatorKey, proxied: true)));
+        Assert.Equal(HttpStatusCode.NotFound, await Status(host.Get(path)));
+    }
+
     [Fact]
     public async Task Forwarded_address_counts_only_from_a_trusted_proxy()
     {
@@ -344,6 +359,7 @@ public sealed class AccessTests
     [InlineData("Access:TrustedProxies:0", "proxy")]
     [InlineData("Access:OperatorNetworks:0", "10.0.0.0/99")]
     [InlineData("Access:TokenLifetime", "2.00:00:00")]
+    [InlineData("Access:TokenKeysPath", "/dev/null/keys")]
     [InlineData("Access:MaxTokenLifetime", "31.00:00:00")]
     [InlineData("Limits:RequestsPerSecond", "0")]
     public async Task Wrong_setting_stops_the_start_and_shows_no_key(string key, string value)
