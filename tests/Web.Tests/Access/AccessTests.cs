@@ -189,6 +189,41 @@ public sealed class AccessTests
     }
 
     [Fact]
+    public async Task Long_polling_carries_the_grant_and_asks_for_it_each_time()
+    {
+        await using var host = await AccessHost.Start();
+        using var negotiated = await Send(HttpMethod.Post, "/hubs/kline/negotiate?negotiateVersion=1", AccessHost.SmallKey);
+        using var json = JsonDocument.Parse(await negotiated.Content.ReadAsStringAsync());
+        var path = "/hubs/kline?id=" + Uri.EscapeDataString(json.RootElement.GetProperty("connectionToken").GetString()!);
+        Assert.Equal(HttpStatusCode.Unauthorized, await Status(Send(HttpMethod.Get, path, null)));
+        Assert.Equal(HttpStatusCode.OK, await Status(Send(HttpMethod.Get, path, AccessHost.SmallKey)));
+        Assert.Equal(HttpStatusCode.Unauthorized, await Status(Send(HttpMethod.Post, path, null, "x")));
+        Assert.Equal(HttpStatusCode.OK, await Status(Send(HttpMethod.Post, path, AccessHost.SmallKey, "{\"protocol\":\"json\",\"version\":1}\x1e")));
+        Assert.Equal(HttpStatusCode.OK, await Status(Send(HttpMethod.Post, path, AccessHost.SmallKey, $$"""{"type":1,"invocationId":"1","target":"History","arguments":[{"symbol":"{{AccessHost.Other}}","interval":"m1"}]}""" + "\x1e")));
+        var received = "";
+        while (!received.Contains("invocationId", StringComparison.Ordinal))
+        {
+            using var poll = await Send(HttpMethod.Get, path, AccessHost.SmallKey);
+            Assert.Equal(HttpStatusCode.OK, poll.StatusCode);
+            received += await poll.Content.ReadAsStringAsync();
+        }
+
+        Assert.Contains("1005: ", received, StringComparison.Ordinal);
+
+        async Task<HttpResponseMessage> Send(HttpMethod method, string to, string? key, string? body = null)
+        {
+            using var request = new HttpRequestMessage(method, to);
+            if (key is not null)
+            {
+                request.Headers.Add("Authorization", "Bearer " + key);
+            }
+
+            request.Content = body is null ? null : new StringContent(body);
+            return await host.Web.Http.SendAsync(request);
+        }
+    }
+
+    [Fact]
     public async Task Token_carries_its_claims_and_never_more_than_its_key()
     {
         await using var host = await AccessHost.Start();
