@@ -206,5 +206,8 @@ public class SourcePumpTests
 
         public Task<IReadOnlyList<SymbolInfo>> ListSymbols(string query, SymbolInfo? after, int limit, CancellationToken cancellationToken = default) =>
             archive.ListSymbols(query, after, limit, cancellationToken);
+
+        public Task<IReadOnlyList<SymbolInfo>> ListNewestSymbols(SymbolInfo? before, int limit, CancellationToken cancellationToken = default) =>
+            archive.ListNewestSymbols(before, limit, cancellationToken);
     }
 }
