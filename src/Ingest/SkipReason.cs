@@ -53,6 +53,12 @@ public enum SkipReason
 
     /// <summary>A slot that was left out because the source was away too long.</summary>
     MissedSlot,
+
+    /// <summary>A frame longer than any that a node should send.</summary>
+    FrameTooLarge,
+
+    /// <summary>A transaction that no node gives, or none gives whole.</summary>
+    MissingTransaction,
 }
 
 /// <summary>The names of <see cref="SkipReason"/>, and which of them may stand for a lost trade.</summary>
