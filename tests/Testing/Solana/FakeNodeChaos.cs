@@ -61,7 +61,7 @@ public sealed record FakeNodeChaos
         Drop = 0.01,
         Fragment = 0.05,
         Garbage = 0.002,
-        TooManyRequests = 0.01,
+        TooManyRequests = 0.003,
         RetryAfterSeconds = 1,
         Slow = 0.002,
         BrokenAnswer = 0.005,

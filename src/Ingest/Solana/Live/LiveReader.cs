@@ -502,6 +502,12 @@ internal sealed class LiveReader : IDisposable
         }
 
         var slot = _decoder.Slot;
+        if (_decoder.IsTruncated)
+        {
+            // The node may have it whole: what this copy lacks is not lost yet.
+            _skipped.Add(SkipReason.TruncatedLog, cuts - _skipped[SkipReason.TruncatedLog]);
+        }
+
         if (_decoder.HasError || slot <= _floor || slot <= _book.Forgotten)
         {
             return;
@@ -510,8 +516,6 @@ internal sealed class LiveReader : IDisposable
         var signature = _decoder.Signature(frame);
         if (_decoder.IsTruncated)
         {
-            // The node may have it whole. What this copy lacks is not lost yet.
-            _skipped.Add(SkipReason.TruncatedLog, cuts - _skipped[SkipReason.TruncatedLog]);
             if (!_book.Contains(slot, signature))
             {
                 _figures.Add(LiveFigures.TruncatedLogs);

@@ -49,6 +49,7 @@ public sealed class SolanaChaosTests
         await stop.CancelAsync();
         await playing;
 
+        TestContext.Current.TestOutputHelper?.WriteLine(run.Describe(source));
         run.AssertIs(chain.Trades, run.Describe(source));
         var details = source.GetStatus().Details;
         Assert.DoesNotContain("gaps", details.Keys);
@@ -58,6 +59,5 @@ public sealed class SolanaChaosTests
         Assert.True(int.Parse(details["truncatedLogs"], CultureInfo.InvariantCulture) > 0);
         Assert.True(int.Parse(details["correctedSlots"], CultureInfo.InvariantCulture) > 0);
         Assert.True(node.Accepted > 1);
-        TestContext.Current.TestOutputHelper?.WriteLine(run.Describe(source));
     }
 }
