@@ -33,13 +33,14 @@ public sealed record FakeChain(ImmutableArray<FakeBlock> Blocks, ImmutableArray<
 
     public long LastSlot => Blocks[^1].Slot;
 
-    /// <summary>A chain of recorded frames, which are sent as they stand. A slot's place in time is counted from its number.</summary>
+    /// <summary>A chain of recorded frames, which are sent as they stand. A slot's time is the frame's own where it says one, else counted from its number.</summary>
     /// <param name="frames">logsNotification frames, one each.</param>
     /// <param name="mentions">The programs whose subscribers hear of them.</param>
     /// <param name="firstBlockTime">Unix seconds of the first slot.</param>
     public static FakeChain FromFrames(IEnumerable<string> frames, ImmutableArray<string> mentions, long firstBlockTime)
     {
         var slots = new SortedDictionary<long, List<FakeTransaction>>();
+        var times = new Dictionary<long, long>();
         foreach (var frame in frames)
         {
             using var document = JsonDocument.Parse(frame);
@@ -52,6 +53,11 @@ public sealed record FakeChain(ImmutableArray<FakeBlock> Blocks, ImmutableArray<
                 slots.Add(slot, transactions = []);
             }
 
+            if (result.TryGetProperty("blockTime", out var time))
+            {
+                times[slot] = time.GetInt64();
+            }
+
             var logs = value.GetProperty("logs").EnumerateArray().Select(l => l.GetString()!).ToImmutableArray();
             transactions.Add(new FakeTransaction(value.GetProperty("signature").GetString()!, mentions, logs, error.ValueKind == JsonValueKind.Null ? null : error.GetRawText())
             {
@@ -61,6 +67,6 @@ public sealed record FakeChain(ImmutableArray<FakeBlock> Blocks, ImmutableArray<
         }
 
         var first = slots.Keys.First();
-        return new FakeChain([.. slots.Select(s => new FakeBlock(s.Key, firstBlockTime + ((s.Key - first) * 2 / 5), [.. s.Value]))], []);
+        return new FakeChain([.. slots.Select(s => new FakeBlock(s.Key, times.GetValueOrDefault(s.Key, firstBlockTime + ((s.Key - first) * 2 / 5)), [.. s.Value]))], []);
     }
 }

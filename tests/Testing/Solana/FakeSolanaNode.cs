@@ -79,6 +79,9 @@ public sealed class FakeSolanaNode : IAsyncDisposable
     /// <summary>Refuses everything, as a node that is being started again does.</summary>
     public bool IsDown { get; private set; }
 
+    /// <summary>A method over HTTP that it refuses for the time being, as if a block were not there yet; null: none.</summary>
+    public string? Refuses { get; set; }
+
     /// <summary>How many slots what it tells is behind what was played.</summary>
     public int LagSlots { get; set; }
 
@@ -455,6 +458,11 @@ public sealed class FakeSolanaNode : IAsyncDisposable
         Count(request);
         var id = request?["id"];
         var parameters = request?["params"] as JsonArray;
+        if (Refuses is not null && (string?)request?["method"] == Refuses)
+        {
+            return Error(id, -32004, "Block not available for slot");
+        }
+
         try
         {
             return (string?)request?["method"] switch

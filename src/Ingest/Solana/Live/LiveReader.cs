@@ -46,6 +46,7 @@ internal sealed class LiveReader : IDisposable
     private readonly SlotBook _book = new();
     private readonly ChainClock _clock;
     private readonly LiveBlockTimes _blockTimes = new();
+    private readonly EventTimes _times;
     private readonly SolanaTrades _decoder;
     private readonly TransactionDecoder _fetchedDecoder;
     private readonly Channel<LiveResult> _results = Channel.CreateBounded<LiveResult>(new BoundedChannelOptions(MaxResults) { SingleReader = true });
@@ -98,7 +99,8 @@ internal sealed class LiveReader : IDisposable
         _ledger = new Ledger(_pool, options);
         _clock = new ChainClock(time);
         _queue = new FrameQueue(options.MaxQueuedFrames, Wake);
-        _decoder = new SolanaTrades(source, options.Programs, new EventTimes(_blockTimes, EventTimes.Genesis), skipped);
+        _times = new EventTimes(_blockTimes, EventTimes.Genesis);
+        _decoder = new SolanaTrades(source, options.Programs, _times, skipped);
         _fetchedDecoder = new TransactionDecoder(source, options.Programs, skipped);
         _verifier = new Verifier(options, _ledger, _book, _fetchedDecoder, figures, time, Post);
         _since = time.GetUtcNow();
@@ -549,7 +551,7 @@ internal sealed class LiveReader : IDisposable
             return;
         }
 
-        if (_blockTimes.TryGet(seen.Slot, out _) || _options.BlockTimeWait == TimeSpan.Zero)
+        if (_blockTimes.TryGet(seen.Slot, out _) || (_options.BlockTimeWait == TimeSpan.Zero && _times.Newest is not null))
         {
             Give(seen, transaction);
             return;
@@ -566,6 +568,12 @@ internal sealed class LiveReader : IDisposable
 
     private void GiveOverdue()
     {
+        if (_times.Newest is null)
+        {
+            // No time of any slot is known yet: an estimate could be off by days. This wait has no bound but that of what is held.
+            return;
+        }
+
         var now = _time.GetTimestamp();
         while (_waiting.TryPeek(out var oldest) && (oldest.Until <= now || _book.Find(oldest.Slot) is not { Waiting: not null }))
         {
@@ -618,7 +626,7 @@ internal sealed class LiveReader : IDisposable
             trade = trade with
             {
                 Order = new TradeOrder(trade.Order.Id, sequence),
-                EventTime = time ?? trade.EventTime,
+                EventTime = time ?? (trade.IsEventTimeEstimated ? _times.Resolve(seen.Slot, 0, out _) : trade.EventTime),
                 IsEventTimeEstimated = time is null && trade.IsEventTimeEstimated,
                 ReceivedTime = now > DateTimeOffset.UnixEpoch ? now : time ?? trade.EventTime,
             };
@@ -680,6 +688,7 @@ internal sealed class LiveReader : IDisposable
     private void Learn(long slot, long seconds)
     {
         _blockTimes.Add(slot, seconds);
+        _times.Learn(slot, seconds);
         _clock.Learn(slot, seconds);
         if (_book.Find(slot) is not { } seen)
         {

@@ -84,7 +84,7 @@ internal sealed class LiveRun
     }
 
     /// <summary>Reads until <paramref name="isDone"/>, asked after each chunk.</summary>
-    public async Task Read(ITradeSource source, string? checkpoint, Func<LiveRun, bool> isDone, CancellationToken cancellationToken)
+    public async Task Read(ITradeSource source, string? checkpoint, Func<LiveRun, bool> isDone, CancellationToken cancellationToken, Action<SourceChunk>? onChunk = null)
     {
         using var safety = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         safety.CancelAfter(Safety);
@@ -93,6 +93,7 @@ internal sealed class LiveRun
             await foreach (var chunk in source.Read(checkpoint, safety.Token))
             {
                 Add(chunk);
+                onChunk?.Invoke(chunk);
                 if (isDone(this))
                 {
                     return;
@@ -104,6 +105,9 @@ internal sealed class LiveRun
             Assert.Fail($"not done within {Safety}: {Describe(source)}");
         }
     }
+
+    /// <summary>Before a restart: another life of the source has another clock.</summary>
+    public void ForgetClock() => (Clock, Checkpoint, Chunks) = (default, null, 0);
 
     public string Describe(ITradeSource source)
     {
