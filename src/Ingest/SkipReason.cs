@@ -104,6 +104,19 @@ public sealed class SkipCounts
         _named.AddOrUpdate(name, 1, static (_, n) => n + 1);
     }
 
+    /// <summary>Adds what was counted here to <paramref name="other"/> and begins again at zero. By the one who counts here.</summary>
+    internal void MoveTo(SkipCounts? other)
+    {
+        for (var i = 0; i < _counts.Length; i++)
+        {
+            if (_counts[i] != 0)
+            {
+                other?.Add((SkipReason)i, _counts[i]);
+                _counts[i] = 0;
+            }
+        }
+    }
+
     public long this[SkipReason reason] => Interlocked.Read(ref _counts[(int)reason]);
 
     /// <summary>The counts above zero, by name.</summary>

@@ -33,7 +33,7 @@ public sealed record FakeChain(ImmutableArray<FakeBlock> Blocks, ImmutableArray<
 
     public long LastSlot => Blocks[^1].Slot;
 
-    /// <summary>A chain of recorded frames, which are sent as they stand. A slot's time is the frame's own where it says one, else counted from its number.</summary>
+    /// <summary>A chain of recorded frames (of a signature the first: a transaction is notified once), which are sent as they stand. A slot's time is the frame's own where it says one, else counted from its number.</summary>
     /// <param name="frames">logsNotification frames, one each.</param>
     /// <param name="mentions">The programs whose subscribers hear of them.</param>
     /// <param name="firstBlockTime">Unix seconds of the first slot.</param>
@@ -41,11 +41,17 @@ public sealed record FakeChain(ImmutableArray<FakeBlock> Blocks, ImmutableArray<
     {
         var slots = new SortedDictionary<long, List<FakeTransaction>>();
         var times = new Dictionary<long, long>();
+        var signatures = new HashSet<string>(StringComparer.Ordinal);
         foreach (var frame in frames)
         {
             using var document = JsonDocument.Parse(frame);
             var result = document.RootElement.GetProperty("params").GetProperty("result");
             var value = result.GetProperty("value");
+            if (!signatures.Add(value.GetProperty("signature").GetString()!))
+            {
+                continue;
+            }
+
             var error = value.GetProperty("err");
             var slot = result.GetProperty("context").GetProperty("slot").GetInt64();
             if (!slots.TryGetValue(slot, out var transactions))

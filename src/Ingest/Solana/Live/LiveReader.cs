@@ -40,6 +40,9 @@ internal sealed class LiveReader : IDisposable
     private readonly SolanaOptions _options;
     private readonly TimeProvider _time;
     private readonly SkipCounts _skipped;
+
+    // Of the newest frame alone: what a cut copy lacks is not lost yet.
+    private readonly SkipCounts _frameSkipped = new();
     private readonly LiveFigures _figures;
     private readonly NodePool _pool;
     private readonly Ledger _ledger;
@@ -100,7 +103,7 @@ internal sealed class LiveReader : IDisposable
         _clock = new ChainClock(time);
         _queue = new FrameQueue(options.MaxQueuedFrames, Wake);
         _times = new EventTimes(_blockTimes, EventTimes.Genesis);
-        _decoder = new SolanaTrades(source, options.Programs, _times, skipped);
+        _decoder = new SolanaTrades(source, options.Programs, _times, _frameSkipped);
         _fetchedDecoder = new TransactionDecoder(source, options.Programs, skipped);
         _verifier = new Verifier(options, _ledger, _book, _fetchedDecoder, figures, time, Post);
         _since = time.GetUtcNow();
@@ -490,26 +493,22 @@ internal sealed class LiveReader : IDisposable
         _figures.Add(LiveFigures.Frames);
         _decoded.Clear();
         _decodedSymbols.Clear();
-        var (losses, cuts) = (Losses(), _skipped[SkipReason.TruncatedLog]);
         var kind = _decoder.Read(frame, 0, _decoded, _decodedSymbols);
         if (kind != LogFrameKind.Logs)
         {
+            _frameSkipped.MoveTo(_skipped);
             _figures.Warn("malformedLog", $"a log notification of {frame.Length} bytes is not what it should be");
             return;
         }
 
-        if (Losses() != losses)
+        var hasLosses = HasLosses();
+        _frameSkipped.MoveTo(_decoder.IsTruncated ? null : _skipped);
+        if (hasLosses && !_decoder.IsTruncated)
         {
             _figures.Warn("refusedEvents", $"events of transaction {_decoder.Signature(frame)} in slot {_decoder.Slot} were refused; the counts of skipped tell why");
         }
 
         var slot = _decoder.Slot;
-        if (_decoder.IsTruncated)
-        {
-            // The node may have it whole: what this copy lacks is not lost yet.
-            _skipped.Add(SkipReason.TruncatedLog, cuts - _skipped[SkipReason.TruncatedLog]);
-        }
-
         if (_decoder.HasError || slot <= _floor || slot <= _book.Forgotten)
         {
             return;
@@ -539,8 +538,8 @@ internal sealed class LiveReader : IDisposable
         Receive(seen, transaction);
     }
 
-    private long Losses() =>
-        _skipped[SkipReason.UnknownEvent] + _skipped[SkipReason.UnknownLayout] + _skipped[SkipReason.BadBase64] + _skipped[SkipReason.PriceOutOfRange];
+    private bool HasLosses() =>
+        _frameSkipped[SkipReason.UnknownEvent] + _frameSkipped[SkipReason.UnknownLayout] + _frameSkipped[SkipReason.BadBase64] + _frameSkipped[SkipReason.PriceOutOfRange] > 0;
 
     // A new transaction of a slot whose block time may not be known.
     private void Receive(SeenSlot seen, SeenTransaction transaction)

@@ -18,7 +18,7 @@ public sealed class SolanaSourceTests
     private static CancellationToken Cancelled => TestContext.Current.CancellationToken;
 
     [Theory]
-    [InlineData("pumpfun/derived-synthetic-logsNotification.ndjson", ProgramCatalog.PumpId, 2_293)]
+    [InlineData("pumpfun/derived-synthetic-logsNotification.ndjson", ProgramCatalog.PumpId, 1_891)]
     [InlineData("spinpet/localnet_20250712_ws_frames.jsonl", JulyId, 0)]
     [InlineData("spinpet/localnet_202510_sell_log_truncated.json", SellId, 0)]
     [InlineData("solana-logs/mainnet-logsNotification-failed-tx-slot309999820.json", ProgramCatalog.PumpId, 0)]
@@ -42,7 +42,8 @@ public sealed class SolanaSourceTests
         await stop.CancelAsync();
         await playing;
 
-        var want = recorded.SelectMany(c => c.Trades).GroupBy(t => t.Symbol).ToDictionary(g => g.Key, g => g.Select(Told).ToList());
+        // The file has a frame for each event; of two with one signature a consumer takes the first, as trades with one id.
+        var want = recorded.SelectMany(c => c.Trades).DistinctBy(t => t.Order.Id).GroupBy(t => t.Symbol).ToDictionary(g => g.Key, g => g.Select(Told).ToList());
         var have = run.ByMint();
         Assert.Equal(expected, have.Values.Sum(t => t.Count));
         Assert.Equal(want.Keys.Order(StringComparer.Ordinal), have.Keys);
@@ -303,6 +304,11 @@ public sealed class SolanaSourceTests
                 var began = time.GetTimestamp();
                 for (var round = 0; round < 4_000 || time.GetElapsedTime(began).TotalSeconds < seconds; round++)
                 {
+                    while (node.LogSubscriptions < 2)
+                    {
+                        await Task.Delay(TimeSpan.FromMilliseconds(10), TimeProvider.System, stop.Token);
+                    }
+
                     await node.SendRaw(Fuzzed(chain, random));
                     if (round % 500 == 499)
                     {
@@ -360,13 +366,13 @@ public sealed class SolanaSourceTests
         switch (random.Next(6))
         {
             case 0:
-                frame.RemoveRange(random.Next(frame.Count), 0);
                 frame = frame[..random.Next(frame.Count)];
                 break;
             case 1:
                 for (var i = 0; i < 5; i++)
                 {
-                    frame[random.Next(frame.Count)] = (byte)random.Next(256);
+                    // Bytes that are no text end the connection; that happens too, but rarely.
+                    frame[random.Next(frame.Count)] = (byte)(random.Next(2_000) == 0 ? 0xFF : random.Next(32, 127));
                 }
 
                 break;
