@@ -436,7 +436,7 @@ internal sealed class LiveReader : IDisposable
         return (_queue.Count > 0 && (!IsHealing || _queue.IsNearlyFull)) || _results.Reader.Count > 0;
     }
 
-    private SourceChunk? TakeChunk(bool hasMore)
+    internal SourceChunk? TakeChunk(bool hasMore)
     {
         var isLive = _isCaughtUp && !IsHealing && !IsStale() && _clock.IsKnown;
         var elapsed = _time.GetElapsedTime(_lastChunk);
@@ -488,7 +488,7 @@ internal sealed class LiveReader : IDisposable
         }
     }
 
-    private void TakeLogs(ReadOnlySpan<byte> frame)
+    internal void TakeLogs(ReadOnlySpan<byte> frame)
     {
         _figures.Add(LiveFigures.Frames);
         _decoded.Clear();
@@ -684,7 +684,7 @@ internal sealed class LiveReader : IDisposable
         }
     }
 
-    private void Learn(long slot, long seconds)
+    internal void Learn(long slot, long seconds)
     {
         _blockTimes.Add(slot, seconds);
         _times.Learn(slot, seconds);
