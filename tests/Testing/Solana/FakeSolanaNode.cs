@@ -475,6 +475,7 @@ public sealed class FakeSolanaNode : IAsyncDisposable
                 "getBlockTime" => WithBlock(id, (long)parameters![0]!, block => JsonValue.Create(block.BlockTime)),
                 "getBlock" => WithBlock(id, (long)parameters![0]!, block => Block(block, parameters.Count > 1 ? parameters[1] as JsonObject : null)),
                 "getTransaction" => Result(id, Transaction((string)parameters![0]!)),
+                "getSignaturesForAddress" when (parameters!.Count > 1 ? (long?)(parameters[1] as JsonObject)?["minContextSlot"] : null) > Head => Error(id, -32016, "Minimum context slot has not been reached"),
                 "getSignaturesForAddress" => Result(id, Signatures((string)parameters![0]!, parameters.Count > 1 ? parameters[1] as JsonObject : null)),
                 _ => Error(id, -32601, "Method not found"),
             };

@@ -39,12 +39,13 @@ internal sealed class Ledger(NodePool pool, SolanaOptions options)
     }
 
     /// <summary>One page, newest first.</summary>
-    public Task<List<ListedTransaction>> GetSignatures(string program, string? before, CancellationToken cancellationToken)
+    /// <param name="minSlot">A node that has not come so far must not answer: what it lacks would look like what the chain lacks.</param>
+    public Task<List<ListedTransaction>> GetSignatures(string program, string? before, long minSlot, CancellationToken cancellationToken)
     {
         var from = before is null ? "" : $"\"before\":\"{before}\",";
         return pool.Call(
             "getSignaturesForAddress",
-            string.Create(CultureInfo.InvariantCulture, $"[\"{program}\",{{{from}\"limit\":{options.PageSize},\"commitment\":\"{options.LedgerCommitmentName}\"}}]"),
+            string.Create(CultureInfo.InvariantCulture, $"[\"{program}\",{{{from}\"limit\":{options.PageSize},\"minContextSlot\":{minSlot},\"commitment\":\"{options.LedgerCommitmentName}\"}}]"),
             result => result.EnumerateArray().Select(ReadListed).ToList(),
             cancellationToken);
     }

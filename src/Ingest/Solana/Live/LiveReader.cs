@@ -141,7 +141,7 @@ internal sealed class LiveReader : IDisposable
                 Since = _since,
                 Trades = Interlocked.Read(ref _given),
                 Skipped = _skipped.ToDictionary(),
-                Error = _state is SourceState.Live ? (_figures.NewestGap is { } gap ? $"Trades may be missing: {gap}" : null) : _error ?? _figures.NewestGap,
+                Error = _state is SourceState.Live ? (_figures.NewestGap is { } gap ? $"Trades may be missing: {gap}" : null) : _error ?? _figures.NewestGap ?? (_state is SourceState.Stale ? $"Nothing is heard of {_pool.Nodes[_pool.Preferred].Endpoint.Name}: {_pool.Nodes[_pool.Preferred].Describe(-1)}" : null),
                 Details = details.ToImmutable(),
             };
         }
@@ -277,6 +277,10 @@ internal sealed class LiveReader : IDisposable
     }
 
     private bool IsHealing => Volatile.Read(ref _healedConnection) != Volatile.Read(ref _connections) || Volatile.Read(ref _socket) is not { IsSubscribed: true };
+
+    /// <summary>Frames of this connection wait until what came before it is given.</summary>
+    private bool IsHolding =>
+        Volatile.Read(ref _healedConnection) != Volatile.Read(ref _connections) && Volatile.Read(ref _socket) is { IsSubscribed: true } && !_queue.IsNearlyFull;
 
     private void UpdateState()
     {
@@ -414,7 +418,7 @@ internal sealed class LiveReader : IDisposable
         }
 
         var frames = 0;
-        while ((!IsHealing || _queue.IsNearlyFull) && frames++ < MaxFramesAtOnce && _trades.Count < MaxChunkTrades && _queue.TryTake(out var frame))
+        while (!IsHolding && frames++ < MaxFramesAtOnce && _trades.Count < MaxChunkTrades && _queue.TryTake(out var frame))
         {
             if (frame.Buffer is null)
             {
@@ -433,7 +437,7 @@ internal sealed class LiveReader : IDisposable
             UpdateState();
         }
 
-        return (_queue.Count > 0 && (!IsHealing || _queue.IsNearlyFull)) || _results.Reader.Count > 0;
+        return (_queue.Count > 0 && !IsHolding) || _results.Reader.Count > 0;
     }
 
     internal SourceChunk? TakeChunk(bool hasMore)
@@ -712,6 +716,12 @@ internal sealed class LiveReader : IDisposable
 
     private void TakeFetched(SlotFetched fetched)
     {
+        if (fetched.Slot <= _book.Forgotten && fetched.Slot <= Interlocked.Read(ref _verified))
+        {
+            // An answer that took so long that the verifier has brought it. What else was given of the slot is known no more.
+            return;
+        }
+
         if (fetched.BlockTime is { } seconds)
         {
             Learn(fetched.Slot, seconds);

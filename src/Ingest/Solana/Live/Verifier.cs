@@ -73,7 +73,7 @@ internal sealed class Verifier(
         var from = _verified;
         while (true)
         {
-            var reached = await Pass(from, long.MaxValue, isHealing: true, cancellationToken);
+            var reached = await Pass(from, long.MaxValue, head, isHealing: true, cancellationToken);
             if (reached == long.MaxValue)
             {
                 break;
@@ -108,7 +108,7 @@ internal sealed class Verifier(
             return;
         }
 
-        var reached = await Pass(from, to, isHealing: false, cancellationToken);
+        var reached = await Pass(from, to, head, isHealing: false, cancellationToken);
         figures.Add(LiveFigures.Scans);
         await MoveTo(Math.Min(to, reached));
     }
@@ -139,13 +139,13 @@ internal sealed class Verifier(
     }
 
     /// <returns>The slot up to which everything listed was given: <paramref name="to"/>, or less if there was more than one pass holds.</returns>
-    private async Task<long> Pass(long from, long to, bool isHealing, CancellationToken cancellationToken)
+    private async Task<long> Pass(long from, long to, long head, bool isHealing, CancellationToken cancellationToken)
     {
         var listed = new Dictionary<string, ListedTransaction>(StringComparer.Ordinal);
         var reached = to;
         foreach (var program in options.Programs.Programs)
         {
-            var (some, end) = await List(program.Id, from, to, cancellationToken);
+            var (some, end) = await List(program.Id, from, to, head, cancellationToken);
             reached = Math.Min(reached, end);
             foreach (var transaction in some)
             {
@@ -192,14 +192,14 @@ internal sealed class Verifier(
     }
 
     // Newest first, as nodes list. If there are too many, the newest are let go of: a later pass takes them.
-    private async Task<(IEnumerable<ListedTransaction> Listed, long Reached)> List(string program, long from, long to, CancellationToken cancellationToken)
+    private async Task<(IEnumerable<ListedTransaction> Listed, long Reached)> List(string program, long from, long to, long head, CancellationToken cancellationToken)
     {
         var listed = new Queue<ListedTransaction>();
         var reached = to;
         string? before = null;
         while (true)
         {
-            var page = await ledger.GetSignatures(program, before, cancellationToken);
+            var page = await ledger.GetSignatures(program, before, head, cancellationToken);
             foreach (var transaction in page)
             {
                 if (transaction.Slot <= from)
