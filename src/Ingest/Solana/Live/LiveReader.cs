@@ -74,8 +74,9 @@ internal sealed class LiveReader : IDisposable
     private NodeSocket? _socket;
     private CancellationTokenSource? _connection;
     private string? _disconnectReason;
-    private int _connections;
-    private int _healedConnection;
+    // Healings that were asked for, and the newest that is done.
+    private int _heals;
+    private int _healed;
     private long _lostAt;
     private long _arrivals;
     private long _floor;
@@ -276,18 +277,18 @@ internal sealed class LiveReader : IDisposable
             : _time.GetElapsedTime(Interlocked.Read(ref _lostAt)) >= _options.IdleTimeout;
     }
 
-    private bool IsHealing => Volatile.Read(ref _healedConnection) != Volatile.Read(ref _connections) || Volatile.Read(ref _socket) is not { IsSubscribed: true };
+    private bool IsHealing => Volatile.Read(ref _healed) != Volatile.Read(ref _heals) || Volatile.Read(ref _socket) is not { IsSubscribed: true };
 
     /// <summary>Frames of this connection wait until what came before it is given.</summary>
     private bool IsHolding =>
-        Volatile.Read(ref _healedConnection) != Volatile.Read(ref _connections) && Volatile.Read(ref _socket) is { IsSubscribed: true } && !_queue.IsNearlyFull;
+        Volatile.Read(ref _healed) != Volatile.Read(ref _heals) && Volatile.Read(ref _socket) is { IsSubscribed: true } && !_queue.IsNearlyFull;
 
     private void UpdateState()
     {
         lock (_statusLock)
         {
             var state = IsStale() ? SourceState.Stale
-                : _connections == 0 ? SourceState.Starting
+                : _heals == 0 ? SourceState.Starting
                 : IsHealing || !Volatile.Read(ref _isCaughtUp) ? SourceState.Backfilling
                 : SourceState.Live;
             if (state != _state)
@@ -306,11 +307,9 @@ internal sealed class LiveReader : IDisposable
         {
             cancellationToken.ThrowIfCancellationRequested();
             var node = _pool.Nodes[index];
-            var number = _connections + 1;
             using var connection = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            var socket = new NodeSocket(node, _options, _time, _queue, _skipped, _figures, () => Subscribed(node, number), Overflowed);
+            var socket = new NodeSocket(node, _options, _time, _queue, _skipped, _figures, () => Subscribed(node), Overflowed);
             Volatile.Write(ref _disconnectReason, null);
-            Volatile.Write(ref _connections, number);
             Volatile.Write(ref _isCaughtUp, false);
             Volatile.Write(ref _connection, connection);
             Volatile.Write(ref _socket, socket);
@@ -356,12 +355,12 @@ internal sealed class LiveReader : IDisposable
         }
     }
 
-    private void Subscribed(NodeHealth node, int connection)
+    private void Subscribed(NodeHealth node)
     {
         node.Set("connected");
         node.Succeeded();
         _pool.Preferred = _pool.Nodes.IndexOf(node);
-        _verifier.Heal(connection);
+        _verifier.Heal(Interlocked.Increment(ref _heals));
         Wake();
     }
 
@@ -376,8 +375,7 @@ internal sealed class LiveReader : IDisposable
         else
         {
             Volatile.Write(ref _isCaughtUp, false);
-            var number = Interlocked.Increment(ref _connections);
-            _verifier.Heal(number);
+            _verifier.Heal(Interlocked.Increment(ref _heals));
         }
     }
 
@@ -677,7 +675,7 @@ internal sealed class LiveReader : IDisposable
                 _book.Forget(Math.Min(verified.Slot - _options.ScanSlots, _unresolved.Count > 0 ? _unresolved.Min - 1 : long.MaxValue) - 1);
                 break;
             case Healed healed:
-                Volatile.Write(ref _healedConnection, healed.Connection);
+                Volatile.Write(ref _healed, healed.Number);
                 if (Volatile.Read(ref _hasDropped) && !IsHealing)
                 {
                     Volatile.Write(ref _hasDropped, false);

@@ -24,5 +24,5 @@ internal sealed record PlacesTold(long Slot, IReadOnlyDictionary<string, int>? P
 /// <summary>Every transaction up to this slot was given or is on its way before this.</summary>
 internal sealed record Verified(long Slot) : LiveResult;
 
-/// <summary>What was missed before the connection of this number is given.</summary>
-internal sealed record Healed(int Connection) : LiveResult;
+/// <summary>What was missed when the healing of this number was asked for is given.</summary>
+internal sealed record Healed(int Number) : LiveResult;

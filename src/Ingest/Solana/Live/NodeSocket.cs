@@ -221,8 +221,9 @@ internal sealed class NodeSocket(
         _subscriptions.Add(subscription);
         if (_asked.Count == 0)
         {
-            Volatile.Write(ref _isSubscribed, true);
+            // In this order: whoever sees it subscribed must see that something is to be healed.
             onSubscribed();
+            Volatile.Write(ref _isSubscribed, true);
         }
     }
 

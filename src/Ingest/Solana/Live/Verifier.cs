@@ -28,11 +28,16 @@ internal sealed class Verifier(
     private long _uncertain;
     private bool _isHistoryChecked;
 
-    /// <summary>Asks to give what was missed before a connection.</summary>
-    /// <param name="connection">Its number; growing.</param>
-    public void Heal(int connection)
+    /// <summary>Asks to give what was missed up to now.</summary>
+    /// <param name="number">Of this asking; growing.</param>
+    public void Heal(int number)
     {
-        Volatile.Write(ref _wanted, connection);
+        int wanted;
+        while ((wanted = Volatile.Read(ref _wanted)) < number && Interlocked.CompareExchange(ref _wanted, number, wanted) != wanted)
+        {
+            // Another asked at the same moment: the higher number stands for both.
+        }
+
         Wake();
     }
 
@@ -66,7 +71,7 @@ internal sealed class Verifier(
         }
     }
 
-    private async Task HealOnce(int connection, CancellationToken cancellationToken)
+    private async Task HealOnce(int number, CancellationToken cancellationToken)
     {
         var head = await ledger.GetSlot(cancellationToken);
         await CheckHistory(head, cancellationToken);
@@ -90,7 +95,7 @@ internal sealed class Verifier(
 
         figures.Add(LiveFigures.Heals);
         await MoveTo(head - options.SettleSlots);
-        await post(new Healed(connection));
+        await post(new Healed(number));
     }
 
     private async Task Scan(CancellationToken cancellationToken)
