@@ -61,7 +61,9 @@ internal sealed class LiveReader : IDisposable
     private readonly List<Trade> _decoded = [];
     private readonly List<SymbolInfo> _decodedSymbols = [];
     private readonly ImmutableArray<Trade>.Builder _trades = ImmutableArray.CreateBuilder<Trade>();
-    private readonly ImmutableArray<Trade>.Builder _ordered = ImmutableArray.CreateBuilder<Trade>();
+
+    // Whose order the next chunk corrects. Its trades are put together with the chunk, so that they hold what was given meanwhile.
+    private readonly HashSet<(long Slot, string Mint)> _corrections = [];
     private readonly ImmutableArray<SymbolInfo>.Builder _symbols = ImmutableArray.CreateBuilder<SymbolInfo>();
 
     // Slots with trades that wait for their time, or for their order: no checkpoint passes them.
@@ -405,12 +407,12 @@ internal sealed class LiveReader : IDisposable
     /// <summary>Takes what has come; true if there is more.</summary>
     private bool Work()
     {
-        while (_trades.Count + _ordered.Count < MaxChunkTrades && _results.Reader.TryRead(out var result))
+        while (_trades.Count + _corrections.Count < MaxChunkTrades && _results.Reader.TryRead(out var result))
         {
             Take(result);
         }
 
-        if (_trades.Count + _ordered.Count >= MaxChunkTrades)
+        if (_trades.Count + _corrections.Count >= MaxChunkTrades)
         {
             return true;
         }
@@ -442,10 +444,10 @@ internal sealed class LiveReader : IDisposable
     {
         var isLive = _isCaughtUp && !IsHealing && !IsStale() && _clock.IsKnown;
         var elapsed = _time.GetElapsedTime(_lastChunk);
-        var hasTrades = _trades.Count + _ordered.Count + _symbols.Count > 0;
+        var hasTrades = _trades.Count + _corrections.Count + _symbols.Count > 0;
         var checkpoint = Checkpoint();
         var isDue = isLive != _wasLive || elapsed >= (isLive ? ClockInterval : QuietInterval) || (checkpoint != _lastCheckpoint && elapsed >= ClockInterval);
-        if (!isDue && !(hasTrades && (!hasMore || _trades.Count + _ordered.Count >= MaxChunkTrades)))
+        if (!isDue && !(hasTrades && (!hasMore || _trades.Count + _corrections.Count >= MaxChunkTrades)))
         {
             return null;
         }
@@ -456,9 +458,30 @@ internal sealed class LiveReader : IDisposable
         Interlocked.Add(ref _given, _trades.Count);
         return new SourceChunk(_trades.DrainToImmutable(), checkpoint, new SourceClock(_clock.Now(isLive), isLive))
         {
-            Ordered = _ordered.DrainToImmutable(),
+            Ordered = TakeOrdered(),
             Symbols = _symbols.DrainToImmutable(),
         };
+    }
+
+    private ImmutableArray<Trade> TakeOrdered()
+    {
+        if (_corrections.Count == 0)
+        {
+            return [];
+        }
+
+        var ordered = ImmutableArray.CreateBuilder<Trade>();
+        foreach (var (slot, mint) in _corrections)
+        {
+            if (_book.Find(slot) is { } seen)
+            {
+                // One that came after the correction stands at its provisional place, behind the others, and gets its own correction.
+                ordered.AddRange(seen.Transactions.Values.Where(t => t.IsGiven).SelectMany(t => t.Trades).Where(t => t.Symbol == mint).OrderBy(t => t.Order));
+            }
+        }
+
+        _corrections.Clear();
+        return ordered.DrainToImmutable();
     }
 
     private string Checkpoint()
@@ -672,7 +695,8 @@ internal sealed class LiveReader : IDisposable
                 break;
             case Verified verified:
                 Interlocked.Exchange(ref _verified, Math.Max(verified.Slot, Interlocked.Read(ref _verified)));
-                _book.Forget(Math.Min(verified.Slot - _options.ScanSlots, _unresolved.Count > 0 ? _unresolved.Min - 1 : long.MaxValue) - 1);
+                var open = Math.Min(_unresolved.Count > 0 ? _unresolved.Min : long.MaxValue, _corrections.Count > 0 ? _corrections.Min(c => c.Slot) : long.MaxValue);
+                _book.Forget(Math.Min(verified.Slot - _options.ScanSlots, open) - 1);
                 break;
             case Healed healed:
                 Volatile.Write(ref _healed, healed.Number);
@@ -863,14 +887,14 @@ internal sealed class LiveReader : IDisposable
     private void Correct(SeenSlot seen, string mint, IReadOnlyDictionary<string, int> places)
     {
         _figures.Add(LiveFigures.Corrected);
-        foreach (var transaction in seen.Transactions.Values.Where(t => t.IsGiven && t.Has(mint)).OrderBy(t => places[t.Signature]))
+        _corrections.Add((seen.Slot, mint));
+        foreach (var transaction in seen.Transactions.Values.Where(t => t.IsGiven && t.Has(mint)))
         {
             foreach (ref var trade in transaction.Trades.AsSpan())
             {
                 if (trade.Symbol == mint)
                 {
                     trade = trade with { Order = new TradeOrder(trade.Order.Id, places[transaction.Signature]) };
-                    _ordered.Add(trade);
                 }
             }
         }
