@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using KlineOrleans.Testing.Solana;
 using Microsoft.Extensions.Configuration;
 
@@ -40,11 +41,8 @@ var chain = new ChainGenerator(seed)
 }.Generate(transactions);
 await using var node = await FakeSolanaNode.Start(chain, isChaotic ? FakeNodeChaos.Everything(seed) : null, time, port);
 using var stop = new CancellationTokenSource();
-Console.CancelKeyPress += (_, e) =>
-{
-    e.Cancel = true;
-    stop.Cancel();
-};
+using var interrupted = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+using var terminated = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
 Console.WriteLine($"A made-up Solana node at {node.Http} and {node.WebSocket}{(isChaotic ? ", doing everything wrong" : "")}. Ctrl+C ends it; --help says what it can do.");
 _ = Task.Run(() => Control(node));
 try
@@ -57,6 +55,12 @@ catch (OperationCanceledException)
 }
 
 return 0;
+
+void Stop(PosixSignalContext context)
+{
+    context.Cancel = true;
+    stop.Cancel();
+}
 
 bool TryNumber(string name, int fallback, int min, int max, out int value)
 {
