@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using KlineOrleans.Contracts;
 using KlineOrleans.Ingest.Solana;
+using KlineOrleans.Ingest.Solana.Live;
 using Microsoft.Extensions.Configuration;
 
 namespace KlineOrleans.Ingest;
@@ -117,6 +118,7 @@ public static class SourceConfiguration
         var replay = kind == SourceKind.Replay ? ReadReplay(reader) : null;
         var simulation = kind == SourceKind.Simulation ? ReadSimulation(reader) : null;
         var binance = kind == SourceKind.Binance ? Binance.BinanceConfiguration.Read(reader) : null;
+        var solana = kind == SourceKind.Solana ? SolanaConfiguration.Read(reader, programs => ReadProgramList(programs, reader)) : null;
         reader.RefuseOthers();
         var isExchange = binance is not null || replay?.Format is RecordingFormat.BinanceAggTradesCsv or RecordingFormat.BinanceFrames;
         return new SourceOptions
@@ -131,6 +133,7 @@ public static class SourceConfiguration
             Replay = replay,
             Simulation = simulation,
             Binance = binance,
+            Solana = solana,
         };
     }
 
@@ -183,7 +186,10 @@ public static class SourceConfiguration
         return options;
     }
 
-    private static ProgramCatalog ReadPrograms(IConfigurationSection section, SectionReader parent)
+    private static ProgramCatalog ReadPrograms(IConfigurationSection section, SectionReader parent) =>
+        ProgramCatalog.Default.With(ReadProgramList(section, parent));
+
+    private static List<SolanaProgram> ReadProgramList(IConfigurationSection section, SectionReader parent)
     {
         var programs = new List<SolanaProgram>();
         foreach (var child in section.GetChildren())
@@ -203,7 +209,7 @@ public static class SourceConfiguration
             programs.Add(program);
         }
 
-        return ProgramCatalog.Default.With(programs);
+        return programs;
     }
 
     private static SolanaProgram? Shipped(string? name, SectionReader parent, IConfigurationSection at)

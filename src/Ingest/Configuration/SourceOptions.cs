@@ -1,5 +1,6 @@
 using KlineOrleans.Contracts;
 using KlineOrleans.Ingest.Solana;
+using KlineOrleans.Ingest.Solana.Live;
 
 namespace KlineOrleans.Ingest;
 
@@ -14,6 +15,9 @@ public enum SourceKind
 
     /// <summary>Binance, live.</summary>
     Binance,
+
+    /// <summary>The live chain, through its nodes.</summary>
+    Solana,
 }
 
 /// <summary>What a line of a recording is.</summary>
@@ -51,6 +55,9 @@ public sealed record SourceOptions
 
     /// <summary>Binance only.</summary>
     public Binance.BinanceOptions? Binance { get; init; }
+
+    /// <summary>Solana only.</summary>
+    public SolanaOptions? Solana { get; init; }
 }
 
 /// <summary>Options of a <see cref="SourceKind.Replay"/>. Immutable.</summary>
