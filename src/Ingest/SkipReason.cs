@@ -27,6 +27,15 @@ public enum SkipReason
     /// <summary>A line without content.</summary>
     EmptyLine,
 
+    /// <summary>A live frame whose trade had come before, as while two connections overlap.</summary>
+    AlreadySeen,
+
+    /// <summary>A live frame that found the buffer full; its trade is fetched again.</summary>
+    BufferFull,
+
+    /// <summary>A live trade of a symbol that is not followed (any more).</summary>
+    NotFollowed,
+
     /// <summary>Not the JSON that it should be. From here on, each reason may stand for a lost trade.</summary>
     MalformedFrame,
 
@@ -53,6 +62,15 @@ public enum SkipReason
 
     /// <summary>A slot that was left out because the source was away too long.</summary>
     MissedSlot,
+
+    /// <summary>A frame longer than any that a node or a venue should send.</summary>
+    FrameTooLarge,
+
+    /// <summary>A trade id that the venue itself cannot serve.</summary>
+    MissingAtVenue,
+
+    /// <summary>A transaction that no node gives, or none gives whole.</summary>
+    MissingTransaction,
 }
 
 /// <summary>The names of <see cref="SkipReason"/>, and which of them may stand for a lost trade.</summary>
@@ -96,6 +114,19 @@ public sealed class SkipCounts
         }
 
         _named.AddOrUpdate(name, 1, static (_, n) => n + 1);
+    }
+
+    /// <summary>Adds what was counted here to <paramref name="other"/> and begins again at zero. By the one who counts here.</summary>
+    internal void MoveTo(SkipCounts? other)
+    {
+        for (var i = 0; i < _counts.Length; i++)
+        {
+            if (_counts[i] != 0)
+            {
+                other?.Add((SkipReason)i, _counts[i]);
+                _counts[i] = 0;
+            }
+        }
     }
 
     public long this[SkipReason reason] => Interlocked.Read(ref _counts[(int)reason]);

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using KlineOrleans.Contracts;
 using KlineOrleans.Ingest.Replay;
 using KlineOrleans.Ingest.Simulation;
+using KlineOrleans.Ingest.Solana.Live;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -23,12 +24,14 @@ internal sealed class TradeSourceFactory(ImmutableArray<SourceOptions> options, 
         {
             SourceKind.Replay => new ReplaySource(source, timeProvider, loggers.CreateLogger<ReplaySource>()),
             SourceKind.Simulation => new SimulationSource(source, timeProvider, loggers.CreateLogger<SimulationSource>()),
+            SourceKind.Binance => new Binance.BinanceSource(source, timeProvider, loggers.CreateLogger<Binance.BinanceSource>()),
+            SourceKind.Solana => new SolanaSource(source, timeProvider, loggers.CreateLogger<SolanaSource>()),
             _ => throw new ArgumentException($"The source '{name}' is of the unknown kind {source.Kind}.", nameof(name)),
         };
     }
 
     private static bool IsChain(SourceOptions options) =>
-        options.Replay is null or { Format: RecordingFormat.SolanaLogs or RecordingFormat.SpinPetEventsJson };
+        options.Binance is null && options.Replay is null or { Format: RecordingFormat.SolanaLogs or RecordingFormat.SpinPetEventsJson };
 }
 
 /// <summary>Composition of this room.</summary>

@@ -108,8 +108,8 @@ public static class WebSetup
                 : Problem.Write(context, StatusCodes.Status403Forbidden, $"The origin is not allowed here. Allowed: this server's own, and those of {WebOptions.Section}:AllowedOrigins.");
         });
         app.UseWhen(static context => !context.Request.Path.StartsWithSegments(KlineNamespaces.Path, StringComparison.OrdinalIgnoreCase), static others => others.UseCors());
+        app.UseKlineAccess();
         app.UsePage(services.GetRequiredService<IOptions<WebOptions>>().Value.PagePath);
-        app.Use(services.GetRequiredService<AccessMiddleware>().Invoke);
         services.GetRequiredService<KlineRoutes>().Map(app);
         services.GetRequiredService<CompatRoutes>().Map(app);
         services.GetRequiredService<StatusRoutes>().Map(app);

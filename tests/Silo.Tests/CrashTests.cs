@@ -8,7 +8,7 @@ namespace KlineOrleans.Silo.Tests;
 public class CrashTests
 {
     // How often one run is killed, and the seed of the moments.
-    private static readonly int Kills = int.Parse(Environment.GetEnvironmentVariable("KLINE_KILLS") ?? "6", System.Globalization.CultureInfo.InvariantCulture);
+    private static readonly int Kills = int.TryParse(Environment.GetEnvironmentVariable("KLINE_KILLS"), out var kills) ? kills : 6;
     private static readonly int Seed = int.Parse(Environment.GetEnvironmentVariable("KLINE_SEED") ?? "1", System.Globalization.CultureInfo.InvariantCulture);
 
     [Fact]

@@ -8,7 +8,7 @@ using System.Text.Json;
 
 namespace KlineOrleans.Testing;
 
-/// <summary>The real server in a process of its own, on a free loopback port. Killed when disposed.</summary>
+/// <summary>The real server in a process of its own, on a free loopback port unless its settings name one. Killed when disposed.</summary>
 public sealed partial class ServerProcess : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
@@ -170,7 +170,8 @@ public sealed partial class ServerProcess : IAsyncDisposable
 
     private static ServerProcess Launch(string[] settings)
     {
-        var port = FreePort();
+        var given = Array.IndexOf(settings, "--urls");
+        var port = given >= 0 && Uri.TryCreate(settings[given + 1], UriKind.Absolute, out var address) ? address.Port : FreePort();
         var start = new ProcessStartInfo("dotnet")
         {
             UseShellExecute = false,
@@ -179,7 +180,7 @@ public sealed partial class ServerProcess : IAsyncDisposable
             WorkingDirectory = Path.GetTempPath(),
         };
         start.ArgumentList.Add(ProgramPath);
-        if (!settings.Contains("--urls"))
+        if (given < 0)
         {
             start.ArgumentList.Add("--urls");
             start.ArgumentList.Add($"http://127.0.0.1:{port}");

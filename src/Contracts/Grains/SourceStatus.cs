@@ -88,4 +88,8 @@ public sealed record SourceStatus
     /// <summary>Mints this source has fed since it was started.</summary>
     [Id(13)]
     public int Mints { get; init; }
+
+    /// <summary>Further figures of this kind of source by name, for an operator: slot, lag, health of each endpoint. Values are for reading, not for programs.</summary>
+    [Id(14)]
+    public ImmutableSortedDictionary<string, string> Details { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
 }

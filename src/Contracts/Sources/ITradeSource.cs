@@ -45,6 +45,42 @@ public sealed record SourceChunk(ImmutableArray<Trade> Trades, string Checkpoint
     /// Wanted only where the order that was given is not the chain's, or a trade was missed.
     /// </summary>
     public ImmutableArray<Trade> Ordered { get; init; } = [];
+
+    /// <summary>Symbols that begin here with a past of their own; empty for most chunks. A chunk that has any has no trades.</summary>
+    /// <remarks>See <see cref="SymbolKlines"/> for what the reader does with each, before it passes this chunk on or saves its checkpoint.</remarks>
+    public ImmutableArray<SymbolKlines> History { get; init; } = [];
+}
+
+/// <summary>A symbol begins: its klines up to <see cref="From"/>, as the source's venue says them. Every later trade of it comes as a trade. Immutable.</summary>
+/// <remarks>
+/// <para>
+/// <see cref="Klines"/> are final klines of buckets that end at or before <see cref="From"/>; the reader writes them to <see cref="IKlineArchive"/>.
+/// <see cref="Forming"/> are the sums so far of the buckets that hold <see cref="From"/> and opened before it, at most one per interval; the symbol's
+/// grain goes on from them. Where an interval is in neither, its bucket at <see cref="From"/> opens there, or nothing traded in it yet, or
+/// (intervals in <see cref="Unknown"/>) its past cannot be known: that one bucket must not be stored.
+/// </para>
+/// <para>
+/// Given on a symbol's first start, and again when the source was away longer than trades reach back. Then the grain drops its forming klines,
+/// which lack trades that never come, and goes on from these. So the reader stops at this chunk: it writes <see cref="Klines"/>, gives
+/// <see cref="Forming"/> to the grain, saves, and saves the checkpoint, before any later trade of the symbol. All of it may be given again.
+/// </para>
+/// <para>
+/// Such klines come from sums, not from trades: <see cref="Kline.First"/> and <see cref="Kline.Last"/> are the default, which stands before every trade,
+/// <see cref="Kline.UpdateCount"/> is the trade count, and <see cref="Kline.Revision"/> 0. None is flat.
+/// </para>
+/// </remarks>
+/// <param name="Symbol">As in its trades.</param>
+/// <param name="Klines">Final; shortest interval first, oldest first within one.</param>
+public sealed record SymbolKlines(string Symbol, ImmutableArray<Kline> Klines)
+{
+    /// <summary>Where the past ends and trades begin, UTC: no trade of the symbol before it is given, all from it on are. The start of a minute.</summary>
+    public DateTimeOffset From { get; init; }
+
+    /// <summary>Forming klines as of <see cref="From"/>, shortest interval first.</summary>
+    public ImmutableArray<Kline> Forming { get; init; } = [];
+
+    /// <summary>Intervals whose bucket at <see cref="From"/> began before it, and whose sums so far the venue could not say.</summary>
+    public ImmutableArray<KlineInterval> Unknown { get; init; } = [];
 }
 
 /// <summary>A source cannot be read, for a reason that an operator can act on.</summary>

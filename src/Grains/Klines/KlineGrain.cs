@@ -56,7 +56,7 @@ public sealed partial class KlineGrain(
     // Counts changes; saved up to _savedVersion. A save that is under way serves everybody who waits for an older version.
     private long _version;
     private long _savedVersion;
-    private Task? _saving;
+    private Task _saving = Task.CompletedTask;
     private DateTimeOffset _dirtySince;
 
     public override Task OnActivateAsync(CancellationToken cancellationToken)
@@ -146,7 +146,7 @@ public sealed partial class KlineGrain(
         {
             await SaveChanges();
         }
-        else if (builder.Unarchived >= SaveAtUnarchived && _saving is null)
+        else if (builder.Unarchived >= SaveAtUnarchived && !IsSaving)
         {
             SaveInBackground();
         }
@@ -328,6 +328,8 @@ public sealed partial class KlineGrain(
         }
     }
 
+    private bool IsSaving => !_saving.IsCompleted;
+
     private void Dirty()
     {
         if (_version == _savedVersion)
@@ -343,7 +345,11 @@ public sealed partial class KlineGrain(
         var wanted = _version;
         while (_savedVersion < wanted)
         {
-            _saving ??= SaveOnce();
+            if (!IsSaving)
+            {
+                _saving = SaveOnce();
+            }
+
             await _saving;
         }
     }
@@ -389,10 +395,6 @@ public sealed partial class KlineGrain(
             DeactivateOnIdle();
             throw;
         }
-        finally
-        {
-            _saving = null;
-        }
     }
 
     /// <summary>Sets the timer to the next moment at which there is something to do: a bucket becomes final, or changes must be saved.</summary>
@@ -434,7 +436,7 @@ public sealed partial class KlineGrain(
                 await AdvanceToSource(builder);
             }
 
-            if (_version != _savedVersion && _saving is null && time.GetUtcNow() >= _dirtySince + SaveInterval)
+            if (_version != _savedVersion && !IsSaving && time.GetUtcNow() >= _dirtySince + SaveInterval)
             {
                 await SaveChanges();
             }

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using KlineOrleans.Contracts;
 using KlineOrleans.Ingest.Solana;
+using KlineOrleans.Ingest.Solana.Live;
 using Microsoft.Extensions.Configuration;
 
 namespace KlineOrleans.Ingest;
@@ -116,8 +117,10 @@ public static class SourceConfiguration
         var empty = reader.Choice<EmptyPolicy>("Empty");
         var replay = kind == SourceKind.Replay ? ReadReplay(reader) : null;
         var simulation = kind == SourceKind.Simulation ? ReadSimulation(reader) : null;
+        var binance = kind == SourceKind.Binance ? Binance.BinanceConfiguration.Read(reader) : null;
+        var solana = kind == SourceKind.Solana ? SolanaConfiguration.Read(reader, programs => ReadProgramList(programs, reader)) : null;
         reader.RefuseOthers();
-        var isExchange = replay?.Format is RecordingFormat.BinanceAggTradesCsv or RecordingFormat.BinanceFrames;
+        var isExchange = binance is not null || replay?.Format is RecordingFormat.BinanceAggTradesCsv or RecordingFormat.BinanceFrames;
         return new SourceOptions
         {
             Kind = kind,
@@ -129,6 +132,8 @@ public static class SourceConfiguration
             },
             Replay = replay,
             Simulation = simulation,
+            Binance = binance,
+            Solana = solana,
         };
     }
 
@@ -181,7 +186,10 @@ public static class SourceConfiguration
         return options;
     }
 
-    private static ProgramCatalog ReadPrograms(IConfigurationSection section, SectionReader parent)
+    private static ProgramCatalog ReadPrograms(IConfigurationSection section, SectionReader parent) =>
+        ProgramCatalog.Default.With(ReadProgramList(section, parent));
+
+    private static List<SolanaProgram> ReadProgramList(IConfigurationSection section, SectionReader parent)
     {
         var programs = new List<SolanaProgram>();
         foreach (var child in section.GetChildren())
@@ -201,7 +209,7 @@ public static class SourceConfiguration
             programs.Add(program);
         }
 
-        return ProgramCatalog.Default.With(programs);
+        return programs;
     }
 
     private static SolanaProgram? Shipped(string? name, SectionReader parent, IConfigurationSection at)

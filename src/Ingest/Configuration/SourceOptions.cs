@@ -1,5 +1,6 @@
 using KlineOrleans.Contracts;
 using KlineOrleans.Ingest.Solana;
+using KlineOrleans.Ingest.Solana.Live;
 
 namespace KlineOrleans.Ingest;
 
@@ -11,6 +12,12 @@ public enum SourceKind
 
     /// <summary>A made-up market.</summary>
     Simulation,
+
+    /// <summary>Binance, live.</summary>
+    Binance,
+
+    /// <summary>The live chain, through its nodes.</summary>
+    Solana,
 }
 
 /// <summary>What a line of a recording is.</summary>
@@ -45,6 +52,12 @@ public sealed record SourceOptions
 
     /// <summary>Simulation only.</summary>
     public SimulationOptions? Simulation { get; init; }
+
+    /// <summary>Binance only.</summary>
+    public Binance.BinanceOptions? Binance { get; init; }
+
+    /// <summary>Solana only.</summary>
+    public SolanaOptions? Solana { get; init; }
 }
 
 /// <summary>Options of a <see cref="SourceKind.Replay"/>. Immutable.</summary>

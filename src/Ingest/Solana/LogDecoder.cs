@@ -44,6 +44,15 @@ internal sealed class LogDecoder(ProgramCatalog programs, SkipCounts skipped)
 
     public string? Signature { get; private set; }
 
+    /// <summary>The newest frame's transaction failed.</summary>
+    public bool HasError => _frame.HasError;
+
+    /// <summary>The newest frame's log was cut by the validator.</summary>
+    public bool IsTruncated { get; private set; }
+
+    /// <summary>The signature in the newest frame's own bytes, also where it has no event.</summary>
+    public ReadOnlySpan<byte> SignatureIn(ReadOnlySpan<byte> frame) => _frame.Signature(frame);
+
     /// <summary>The events of the newest frame.</summary>
     public List<DecodedEvent> Events => _events;
 
@@ -52,6 +61,7 @@ internal sealed class LogDecoder(ProgramCatalog programs, SkipCounts skipped)
     {
         _events.Clear();
         Signature = null;
+        IsTruncated = false;
         var kind = _frame.Read(frame);
         switch (kind)
         {
@@ -117,6 +127,7 @@ internal sealed class LogDecoder(ProgramCatalog programs, SkipCounts skipped)
             }
         }
 
+        IsTruncated = isTruncated;
         if (!hasData && !isTruncated)
         {
             skipped.Add(SkipReason.NoEvents);

@@ -1,3 +1,4 @@
+using System.Text;
 using KlineOrleans.Contracts;
 
 namespace KlineOrleans.Ingest.Solana;
@@ -10,6 +11,18 @@ internal sealed class SolanaTrades(string source, ProgramCatalog programs, Event
 
     /// <summary>The newest frame's events, trades or not.</summary>
     public List<DecodedEvent> Events => _decoder.Events;
+
+    /// <summary>The newest frame's slot; -1 if it has none.</summary>
+    public long Slot => _decoder.Slot;
+
+    /// <inheritdoc cref="LogDecoder.HasError"/>
+    public bool HasError => _decoder.HasError;
+
+    /// <inheritdoc cref="LogDecoder.IsTruncated"/>
+    public bool IsTruncated => _decoder.IsTruncated;
+
+    /// <summary>The newest frame's signature as text.</summary>
+    public string Signature(ReadOnlySpan<byte> frame) => _decoder.Signature ?? Encoding.ASCII.GetString(_decoder.SignatureIn(frame));
 
     /// <summary>Decodes a frame and adds its trades, in the order of its log. Their ReceivedTime is their event time: the caller's to change.</summary>
     /// <param name="sequence">The frame's place among those of its slot (<see cref="TradeOrder.Sequence"/>).</param>

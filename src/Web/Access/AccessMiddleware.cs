@@ -16,12 +16,18 @@ internal sealed class AccessMiddleware(AccessRules access, IOptions<WebOptions> 
     // A million addresses must not cost memory for ever: beyond this, those that have not asked lately are forgotten.
     private const int MostAddresses = 20_000;
 
+    // Pages for operators are files, or endpoints that others map, and so cannot say it themselves.
+    private static readonly PathString[] OperatorPaths = ["/status", "/dashboard"];
+    private static readonly AccessRequirement OperatorPage = new(AccessLevel.Operator, IsRateLimited: false);
+
     private readonly ConcurrentDictionary<IPAddress, RateLimit> _byAddress = new();
     private int _sweeping;
 
     public Task Invoke(HttpContext context, RequestDelegate next)
     {
-        if (context.GetEndpoint()?.Metadata.GetMetadata<AccessRequirement>() is not { } requirement)
+        var requirement = context.GetEndpoint()?.Metadata.GetMetadata<AccessRequirement>()
+            ?? (Array.Exists(OperatorPaths, path => context.Request.Path.StartsWithSegments(path, StringComparison.OrdinalIgnoreCase)) ? OperatorPage : null);
+        if (requirement is null)
         {
             return next(context);
         }
@@ -118,6 +124,19 @@ internal static class AccessSetup
     public static TBuilder Needs<TBuilder>(this TBuilder endpoint, AccessLevel level, bool rateLimited = true)
         where TBuilder : IEndpointConventionBuilder
         => endpoint.WithMetadata(new AccessRequirement(level, rateLimited));
+
+    /// <summary>Asks every request for what its endpoint needs.</summary>
+    /// <exception cref="OptionsValidationException">Tokens cannot be made: their secrets' folder cannot be written.</exception>
+    public static void UseKlineAccess(this WebApplication app)
+    {
+        // At the start rather than with the first token.
+        if (app.Services.GetRequiredService<AccessRules>().IsOn)
+        {
+            app.Services.GetRequiredService<AccessTokens>().Open();
+        }
+
+        app.Use(app.Services.GetRequiredService<AccessMiddleware>().Invoke);
+    }
 
     /// <summary>Believes the forwarded headers of the configured proxies, and of no one else. First in the pipeline.</summary>
     public static void UseTrustedProxies(this WebApplication app)

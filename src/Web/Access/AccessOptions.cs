@@ -19,6 +19,7 @@ public sealed class AccessOptions
     public IList<string> TrustedProxies { get; } = [];
 
     /// <summary>Addresses or networks that count as an operator's, beside loopback, as a Prometheus server's in 10.1.0.0/16. Default: none.</summary>
+    /// <remarks>A request that came through a proxy counts only if a trusted one named its caller in X-Forwarded-For and left no other header about it.</remarks>
     public IList<string> OperatorNetworks { get; } = [];
 }
 

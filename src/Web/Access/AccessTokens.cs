@@ -23,6 +23,23 @@ internal sealed class AccessTokens(IOptions<WebOptions> options)
 
     private readonly Lazy<IDataProtector> _protector = new(() => Open(options.Value.Access.TokenKeysPath));
 
+    /// <summary>Opens or makes the secrets.</summary>
+    /// <exception cref="OptionsValidationException">Their folder cannot be read and written; the message names the key.</exception>
+    public void Open()
+    {
+        try
+        {
+            _protector.Value.Protect([]);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or CryptographicException)
+        {
+            throw new OptionsValidationException(
+                nameof(AccessOptions.TokenKeysPath),
+                typeof(WebOptions),
+                [$"{WebOptions.Section}:Access:TokenKeysPath: '{options.Value.Access.TokenKeysPath}' cannot be used: {e.Message} Allowed: a folder that this process may write."]);
+        }
+    }
+
     public string Make(AccessTokenClaims claims)
     {
         var json = HubJson.Make(claims, static (json, claims) =>

@@ -17,7 +17,7 @@ internal sealed class HubClient : IAsyncDisposable
 
     private HubClient(ClientWebSocket socket) => _socket = socket;
 
-    public static async Task<HubClient> Connect(WebHost host, string? origin = null, bool read = true)
+    public static async Task<HubClient> Connect(WebHost host, string? origin = null, bool read = true, string? key = null, string? query = null)
     {
         var socket = new ClientWebSocket();
         if (origin is not null)
@@ -25,7 +25,12 @@ internal sealed class HubClient : IAsyncDisposable
             socket.Options.SetRequestHeader("Origin", origin);
         }
 
-        await socket.ConnectAsync(new UriBuilder(host.Address) { Scheme = "ws", Path = "/hubs/kline" }.Uri, CancellationToken.None);
+        if (key is not null)
+        {
+            socket.Options.SetRequestHeader("Authorization", "Bearer " + key);
+        }
+
+        await socket.ConnectAsync(new UriBuilder(host.Address) { Scheme = "ws", Path = "/hubs/kline", Query = query }.Uri, CancellationToken.None);
         var client = new HubClient(socket);
         await client.SendText("""{"protocol":"json","version":1}""");
         var buffer = new byte[16];

@@ -1,12 +1,13 @@
 import { ChartSession } from "./data/chartSession";
 import { HubLink, type LinkState } from "./data/hubLink";
 import { KlineStore } from "./data/klineStore";
+import { SourceKinds } from "./data/sourceKinds";
 import { findSymbols } from "./data/symbols";
 import { INTERVALS, intervalSeconds, type FeedState, type Interval, type Kline, type SymbolInfo } from "./data/types";
 import { readPlace, writePlace } from "./view/address";
 import { ChartView } from "./view/chartView";
 import { feedWords } from "./view/feedWords";
-import { change, dateTime, exact, price, shortMint, timeOfDay, volume } from "./view/format";
+import { change, dateTime, exact, fine, price, shortMint, timeOfDay, volume } from "./view/format";
 import { SymbolSearch } from "./view/symbolSearch";
 import { currentTheme, cssColor, onSystemTheme, toggleTheme } from "./view/theme";
 
@@ -46,6 +47,7 @@ function schedule(): void {
 }
 
 const store = new KlineStore(schedule);
+const kinds = new SourceKinds(new URL("health/live", document.baseURI).href, schedule);
 const link = new HubLink(new URL("hubs/kline", document.baseURI).href, {
   state(state, reason) {
     linkState = state;
@@ -63,7 +65,6 @@ const link = new HubLink(new URL("hubs/kline", document.baseURI).href, {
     session.kline(message);
   },
   status: (message) => session.statusChanged(message),
-  skipped: (message) => session.skipped(message),
 });
 const session = new ChartSession(link, store, {
   opened() {
@@ -237,7 +238,9 @@ function renderHead(): void {
   ui.price.title = exact(newest.close);
   const day = dayBase?.symbol === symbol ? dayBase : undefined;
   const from = day?.close ?? store.oldest!.open;
-  setText(ui.change, `${change(from, newest.close)} ${day === undefined ? "shown" : "24h"}`);
+  const oldest = store.oldest!.openTime;
+  const since = newest.openTime - oldest < DAY ? timeOfDay(oldest).slice(0, 5) : dateTime(oldest, intervalSeconds("d1"));
+  setText(ui.change, `${change(from, newest.close)} ${day === undefined ? `since ${since}` : "24h"}`);
   ui.change.title = day === undefined ? "Change since the oldest kline loaded" : "Change since 24 hours before the newest trade";
   ui.change.dataset["move"] = newest.close >= from ? "up" : "down";
   ui.change.hidden = false;
@@ -262,20 +265,23 @@ function renderLegend(): void {
   const previous = store.all[store.indexOf(kline.openTime) - 1];
   ui.legend.dataset["move"] = kline.close >= kline.open ? "up" : "down";
   setText(ui.legendTime, dateTime(kline.openTime, intervalSeconds(interval)));
-  setText(legendFields["open"]!, exact(kline.open));
-  setText(legendFields["high"]!, exact(kline.high));
-  setText(legendFields["low"]!, exact(kline.low));
-  setText(legendFields["close"]!, exact(kline.close));
+  setText(legendFields["open"]!, fine(kline.open));
+  setText(legendFields["high"]!, fine(kline.high));
+  setText(legendFields["low"]!, fine(kline.low));
+  setText(legendFields["close"]!, fine(kline.close));
   setText(legendFields["change"]!, change(previous?.close ?? kline.open, kline.close));
   setText(legendFields["volume"]!, volume(kline.baseVolume));
   setText(legendFields["flags"]!, kline.revision > 0 ? `corrected ×${kline.revision}` : kline.isFinal ? "" : "forming");
 }
 
 function renderState(): void {
-  const words = feedWords(linkState, session.status);
+  const { status } = session;
+  // The kind makes a difference to these words only.
+  const kind = linkState === "connected" && (status?.state === "live" || status?.state === "closed") ? kinds.of(status.source) : undefined;
+  const words = feedWords(linkState, status, kind);
   setText(ui.stateWord, words.word);
   ui.state.dataset["tone"] = words.tone;
-  const since = session.status?.since;
+  const since = status?.since;
   ui.state.title = words.explanation + (linkState === "connected" && since !== undefined ? `, since ${dateTime(since, 1)} UTC` : "") + (linkReason && linkState !== "connected" ? ` (${linkReason})` : "");
   setText(ui.feed, eventTime === undefined ? "" : `Last update ${timeOfDay(eventTime)}`);
 }

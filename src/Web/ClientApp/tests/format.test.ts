@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { axisPrices, change, decimalsFor, exact, price, shortMint, volume } from "../src/view/format";
+import { axisPrices, change, decimalsFor, exact, fine, price, shortMint, volume } from "../src/view/format";
 import { readHubError } from "../src/data/hubError";
 import { retryDelay } from "../src/data/retryDelay";
 import { feedWords } from "../src/view/feedWords";
@@ -17,6 +17,13 @@ describe("format", () => {
     expect(price(0.00222901)).toBe("0.00222901");
     expect(price(64250.5)).toBe("64,250.50");
     expect(decimalsFor(0)).toBe(2);
+  });
+
+  test("fine prices have ten significant digits and no zeros that only fill up", () => {
+    expect(fine(0.0000002427697626955007)).toBe("0.0₆2427697627");
+    expect(fine(0.00222901)).toBe("0.00222901");
+    expect(fine(64250.5)).toBe("64,250.5");
+    expect(fine(0)).toBe("0");
   });
 
   test("axis labels differ from each other however small the step", () => {
@@ -52,4 +59,12 @@ test("a lost connection is said before the state of the feed", () => {
   expect(feedWords("reconnecting", status).word).toBe("Reconnecting");
   expect(feedWords("connected", status).word).toBe("Live");
   expect(feedWords("connected", { ...status, state: "ended" }).word).toBe("Replay ended");
+});
+
+test("a source that is a recording plays and ends, whatever the hub calls it", () => {
+  const status = { state: "live", simulated: false, source: "replay" };
+  expect(feedWords("connected", status, "Replay").word).toBe("Replaying");
+  expect(feedWords("connected", { ...status, state: "closed" }, "Replay").word).toBe("Replay ended");
+  expect(feedWords("connected", { ...status, state: "closed" }, "Binance").word).toBe("Source closed");
+  expect(feedWords("connected", { ...status, state: "stale" }, "Replay").word).toBe("Stale");
 });

@@ -29,7 +29,6 @@ beforeEach(async () => {
     },
     kline: (message) => session.kline(message),
     status: (message) => session.statusChanged(message),
-    skipped: (message) => session.skipped(message),
   });
   session = new ChartSession(link, new KlineStore(), { opened: () => {}, status: () => {}, failed: () => {} });
   session.open(symbol.symbol, "s1");

@@ -2,16 +2,15 @@ import { readHubError, type HubError } from "./hubError";
 import type { Link } from "./hubLink";
 import { KlineStore } from "./klineStore";
 import type {
-  FeedStatus, HistoryReply, HistoryRequest, Interval, Kline, KlineMessage, Position, SkippedMessage, StatusMessage, SubscribeReply, SubscribeRequest,
+  FeedStatus, HistoryReply, HistoryRequest, Interval, KlineMessage, Position, StatusMessage, SubscribeReply, SubscribeRequest,
 } from "./types";
 
 const SNAPSHOT_LIMIT = 500;
 const PAGE_LIMIT = 1_000;
 const MOST_KLINES_OF_A_REQUEST = 1_000;
 const MOST_BUFFERED = 1_000;
-const FIRST_HEAL_DELAY = 1_500;
-const LONGEST_HEAL_DELAY = 60_000;
-const QUIET_UPDATES = 100;
+const FIRST_RETRY_DELAY = 1_500;
+const LONGEST_RETRY_DELAY = 60_000;
 
 export interface SessionEvents {
   /** The first snapshot of what was opened is in the store; it may be empty. */
@@ -22,8 +21,11 @@ export interface SessionEvents {
 }
 
 /**
- * Follows one symbol and interval at a time: snapshot, live updates, resume after a reconnect, healing of gaps, pages of history. Messages of what was
- * open before are ignored however late they come. Several sessions can share one link.
+ * Follows one symbol and interval at a time: snapshot, live updates, resume after a reconnect, pages of history. Messages of what was open before are
+ * ignored however late they come. Several sessions can share one link.
+ *
+ * The hub loses nothing on a connection that lasts, so a jump of `seq` means nothing here: a follower of one interval is sent no update that touches only
+ * others, and of several updates of a forming kline a slow client gets the newest.
  */
 export class ChartSession {
   readonly store: KlineStore;
@@ -31,16 +33,13 @@ export class ChartSession {
   readonly #events: SessionEvents;
   #open: { symbol: string; interval: Interval } | undefined;
   #position: Position | undefined;
-  /** Where a gap began: the last position before which nothing is missing. */
-  #before: Position | undefined;
   /** Counts subscriptions asked for: an answer to an older one is ignored. */
   #asked = 0;
   #waiting = false;
   #subscribedOnce = false;
   #buffer: KlineMessage[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #healDelay = FIRST_HEAL_DELAY;
-  #inOrder = 0;
+  #retryDelay = FIRST_RETRY_DELAY;
   #complete = false;
   #loading: Promise<boolean> | undefined;
   #status: FeedStatus | undefined;
@@ -121,21 +120,12 @@ export class ChartSession {
       return;
     }
 
-    if (this.#position !== undefined) this.#apply(message, this.#position);
+    if (this.#position !== undefined) this.#apply(message);
   }
 
   statusChanged(message: StatusMessage): void {
     if (message.symbol !== this.#open?.symbol) return;
     this.#setStatus(message);
-  }
-
-  /** The server left out updates of forming klines because newer ones were ready, and says so: nothing is missing. */
-  skipped(message: SkippedMessage): void {
-    if (message.symbol !== undefined && message.symbol !== this.#open?.symbol) return;
-    if (this.#before === undefined) return;
-    this.#before = undefined;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
   }
 
   /** Fetches the page of history before the oldest kline. Resolves to whether klines came. One page at a time: a call during another joins it. */
@@ -167,8 +157,7 @@ export class ChartSession {
     this.#subscribedOnce = false;
     this.#buffer = [];
     this.#position = undefined;
-    this.#before = undefined;
-    this.#healDelay = FIRST_HEAL_DELAY;
+    this.#retryDelay = FIRST_RETRY_DELAY;
     this.#complete = false;
     this.#loading = undefined;
     if (old !== undefined && this.#link.connected) {
@@ -180,7 +169,7 @@ export class ChartSession {
   async #subscribe(): Promise<void> {
     const { symbol, interval } = this.#open!;
     const asked = ++this.#asked;
-    const resume = this.#before ?? this.#position;
+    const resume = this.#position;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#waiting = true;
@@ -201,7 +190,7 @@ export class ChartSession {
 
     if (asked !== this.#asked) return;
     this.#waiting = false;
-    this.#before = undefined;
+    this.#retryDelay = FIRST_RETRY_DELAY;
     this.#position = { epoch: reply.epoch, seq: reply.seq };
     const klines = reply.klines[interval] ?? [];
     if (resume !== undefined && reply.recovered) {
@@ -221,34 +210,21 @@ export class ChartSession {
     const buffered = this.#buffer;
     this.#buffer = [];
     for (const message of buffered) {
-      // Sent before the snapshot: of another epoch it is void, else the snapshot holds it unless it goes further.
-      if (message.epoch === reply.epoch) this.#apply(message, this.#position);
+      // What was sent before the snapshot is in it.
+      if (isAfter(message, reply)) this.#apply(message);
     }
   }
 
-  #apply(message: KlineMessage, position: Position): void {
+  #apply(message: KlineMessage): void {
     const { interval } = this.#open!;
-    const klines = message.klines.filter((kline: Kline) => kline.interval === interval);
+    const klines = message.klines.filter((kline) => kline.interval === interval);
     if (klines.length > 0) this.store.merge(klines);
-    if (message.epoch === position.epoch) {
-      if (message.seq <= position.seq) return;
-      const next = position.seq + 1;
-      this.#position = { epoch: message.epoch, seq: message.seq };
-      if (message.seq === next) {
-        if (++this.#inOrder >= QUIET_UPDATES) this.#healDelay = FIRST_HEAL_DELAY;
-        return;
-      }
-    }
-
-    // Continuity is lost. Wait a little: the server may be about to say that it skipped on purpose.
-    this.#inOrder = 0;
-    this.#before ??= position;
-    if (this.#timer === undefined) this.#subscribeLater();
+    if (isAfter(message, this.#position!)) this.#position = { epoch: message.epoch, seq: message.seq };
   }
 
   #subscribeLater(): void {
-    const delay = this.#healDelay;
-    this.#healDelay = Math.min(LONGEST_HEAL_DELAY, delay * 2);
+    const delay = this.#retryDelay;
+    this.#retryDelay = Math.min(LONGEST_RETRY_DELAY, delay * 2);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       if (this.#open !== undefined && this.#link.connected) void this.#subscribe();
@@ -290,4 +266,9 @@ export class ChartSession {
     };
     this.#events.status(this.#status);
   }
+}
+
+/** Whether `a` is a later place than `b`. Epochs grow. */
+function isAfter(a: Position, b: Position): boolean {
+  return a.epoch === b.epoch ? a.seq > b.seq : BigInt(a.epoch) > BigInt(b.epoch);
 }

@@ -82,11 +82,6 @@ export interface StatusMessage {
   source?: string;
 }
 
-export interface SkippedMessage {
-  symbol?: string;
-  count?: number;
-}
-
 export interface HistoryRequest {
   symbol: string;
   interval: Interval;

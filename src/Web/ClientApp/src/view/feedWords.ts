@@ -19,8 +19,14 @@ const FEEDS: Record<string, FeedWords> = {
   closed: { word: "Source closed", tone: "done", explanation: "The source was stopped on purpose" },
 };
 
-/** What the page says about the feed: the connection's trouble first, for without it the feed's own state is old news. */
-export function feedWords(link: LinkState, status: FeedStatus | undefined): FeedWords {
+// The hub calls a recording that plays live, and one that was played to its end closed.
+const REPLAYS: Record<string, string> = { live: "replaying", closed: "ended" };
+
+/**
+ * What the page says about the feed: the connection's trouble first, for without it the feed's own state is old news.
+ * @param kind The kind of the source, where it is known.
+ */
+export function feedWords(link: LinkState, status: FeedStatus | undefined, kind?: string): FeedWords {
   switch (link) {
     case "connecting":
       return { word: "Connecting", tone: "wait", explanation: "Connecting to the server" };
@@ -33,5 +39,6 @@ export function feedWords(link: LinkState, status: FeedStatus | undefined): Feed
   }
 
   if (status === undefined) return { word: "Connected", tone: "wait", explanation: "Waiting for the feed" };
-  return FEEDS[status.state] ?? { word: status.state.charAt(0).toUpperCase() + status.state.slice(1), tone: "wait", explanation: "State of the source" };
+  const state = (kind === "Replay" ? REPLAYS[status.state] : undefined) ?? status.state;
+  return FEEDS[state] ?? { word: state.charAt(0).toUpperCase() + state.slice(1), tone: "wait", explanation: "State of the source" };
 }

@@ -33,6 +33,13 @@ export function price(value: number, decimals: number = decimalsFor(value)): str
   return `${match[1]}0.0${count}${match[3]}`;
 }
 
+/** A price to ten significant digits, with none that only fill up. */
+export function fine(value: number): string {
+  if (!Number.isFinite(value)) return "—";
+  const rounded = Number(value.toPrecision(10));
+  return price(rounded, exact(rounded).split(".")[1]?.length ?? 0);
+}
+
 /** The labels of a price axis: as many decimals as the step between two labels needs. */
 export function axisPrices(prices: readonly number[]): string[] {
   let step = Infinity;

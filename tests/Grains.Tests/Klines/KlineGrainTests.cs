@@ -1,0 +1,242 @@
+using KlineOrleans.Contracts;
+using KlineOrleans.Testing;
+using KlineOrleans.Testing.Archive;
+
+namespace KlineOrleans.Grains.Tests;
+
+public class KlineGrainTests
+{
+    private static readonly KlineRules Rules = new();
+    private readonly MemoryGrainStorage _storage = new();
+    private readonly MemoryKlineArchive _archive = new();
+    private readonly ManualTimeProvider _time = new(TradeMaker.Start);
+
+    [Fact]
+    public async Task A_batch_gives_one_update_with_every_interval_and_consecutive_numbers()
+    {
+        await using var host = await Start();
+        var updates = await host.Follow();
+
+        await Ingest(host, Trade(0, 0), Trade(1, 1));
+        await Ingest(host, Trade(2, 2));
+
+        var first = await updates.ReadAsync(TestContext.Current.CancellationToken);
+        var second = await updates.ReadAsync(TestContext.Current.CancellationToken);
+        Assert.Equal((1, 2), (first.Seq, second.Seq));
+        Assert.Equal(first.Epoch, second.Epoch);
+        Assert.Equal(Rules.Intervals, second.Klines.Where(k => !k.IsFinal && k.OpenTime == k.Interval.OpenTime(TradeMaker.Start.AddSeconds(2))).Select(k => k.Interval));
+        Assert.Equal(TradeMaker.Start.AddSeconds(2), second.EventTime);
+    }
+
+    [Fact]
+    public async Task A_batch_that_changes_nothing_gives_no_update()
+    {
+        await using var host = await Start();
+        await Ingest(host, Trade(0, 0));
+        var before = await host.Mint().GetSnapshot();
+
+        var again = await Ingest(host, Trade(0, 0));
+
+        Assert.Equal(new IngestResult(0, 1, 0), again);
+        Assert.Equal(before.Seq, (await host.Mint().GetSnapshot()).Seq);
+    }
+
+    [Fact]
+    public async Task A_snapshot_is_what_the_updates_up_to_its_number_add_up_to()
+    {
+        await using var host = await Start();
+        var updates = await host.Follow();
+        var random = new Random(5);
+        var trades = TradeMaker.Delayed(random, TradeMaker.InOrder(random, 200, TimeSpan.FromMinutes(10), onChain: true), TimeSpan.FromMinutes(3));
+        foreach (var some in trades.Chunk(7))
+        {
+            await Ingest(host, some);
+        }
+
+        var snapshot = await host.Mint().GetSnapshot();
+        var heard = new Dictionary<(KlineInterval, DateTimeOffset), Kline>();
+        for (var seq = 1L; seq <= snapshot.Seq; seq++)
+        {
+            var update = await updates.ReadAsync(TestContext.Current.CancellationToken);
+            Assert.Equal((snapshot.Epoch, seq), (update.Epoch, update.Seq));
+            foreach (var kline in update.Klines)
+            {
+                heard[(kline.Interval, kline.OpenTime)] = kline;
+            }
+        }
+
+        Assert.Equal(snapshot.Klines, heard.Values.OrderBy(k => k.Interval).ThenBy(k => k.OpenTime));
+        Assert.Equal(trades.Max(t => t.ReceivedTime), snapshot.Clock);
+    }
+
+    [Fact]
+    public async Task A_mint_never_seen_has_an_empty_snapshot_and_leaves_nothing_behind()
+    {
+        await using var host = await Start();
+
+        var snapshot = await host.Mint("NobodyTradesThisMint11111111111111111111111").GetSnapshot();
+        await host.Engine.DeactivateAll();
+
+        Assert.Empty(snapshot.Klines);
+        Assert.Equal("", snapshot.Source);
+        Assert.Equal(0, _storage.Writes);
+    }
+
+    [Fact]
+    public async Task Trades_of_another_mint_or_of_a_second_source_are_refused()
+    {
+        var sources = new FakeSources(Rules, []);
+        await using var host = await GrainHost.Start(sources, _storage, _archive, _time);
+        await Ingest(host, Trade(0, 0));
+
+        await Assert.ThrowsAsync<ArgumentException>(() => Ingest(host, Trade(1, 1) with { Symbol = "Other" }));
+        var error = await Assert.ThrowsAsync<ArgumentException>(() => host.Mint().Ingest(new TradeBatch { Source = "second", Trades = [Trade(1, 1)] }));
+
+        Assert.Contains("second", error.Message, StringComparison.Ordinal);
+        Assert.Contains(FakeSources.Name, error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Klines_are_in_the_archive_only_after_the_state_that_holds_them_is_saved()
+    {
+        await using var host = await Start();
+        await Ingest(host, Trade(0, 0), Trade(1, 10));
+        var archivedAtStateWrite = -1;
+        _storage.Before = (_, _) =>
+        {
+            archivedAtStateWrite = _archive.AllOf(TradeMaker.Symbol).Count;
+            return Task.CompletedTask;
+        };
+
+        await host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false));
+
+        Assert.Equal(0, archivedAtStateWrite);
+        Assert.Equal([KlineInterval.S1, KlineInterval.S5], _archive.AllOf(TradeMaker.Symbol).Select(k => k.Interval));
+    }
+
+    [Fact]
+    public async Task Trades_go_on_while_a_save_waits_for_the_store()
+    {
+        await using var host = await Start();
+        await Ingest(host, Trade(0, 0), Trade(1, 10));
+        Task saving;
+        using (_archive.HoldWrites())
+        {
+            saving = host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false));
+            await _archive.WaitForHeldWrites(1, TestContext.Current.CancellationToken);
+            var result = await Ingest(host, Trade(2, 20));
+            Assert.Equal(1, result.Applied);
+            Assert.False(saving.IsCompleted);
+        }
+
+        await saving;
+    }
+
+    [Fact]
+    public async Task A_store_that_is_away_fails_the_save_and_the_next_one_saves_all()
+    {
+        await using var host = await Start();
+        await Ingest(host, Trade(0, 0), Trade(1, 10));
+        _archive.IsUnavailable = true;
+        await Assert.ThrowsAsync<ArchiveUnavailableException>(() => host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false)));
+        await Ingest(host, Trade(2, 20));
+        _archive.IsUnavailable = false;
+
+        await host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(20), IsLive: false));
+
+        Assert.Equal(2, _archive.AllOf(TradeMaker.Symbol).Count(k => k.Interval == KlineInterval.S1));
+    }
+
+    [Fact]
+    public async Task An_activation_begins_a_new_epoch_and_goes_on_with_the_klines()
+    {
+        var host = await Start();
+        await Ingest(host, Trade(0, 0, price: 5), Trade(1, 1, price: 3));
+        var before = await host.Mint().GetSnapshot();
+
+        await host.Engine.DeactivateAll();
+        var after = await host.Mint().GetSnapshot();
+
+        Assert.True(after.Epoch > before.Epoch);
+        Assert.Equal(0, after.Seq);
+        Assert.Equal(before.Klines, after.Klines);
+        await host.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task A_live_clock_makes_klines_final_without_another_trade()
+    {
+        var live = new SourceChunk([Trade(0, 0)], "1", new SourceClock(TradeMaker.Start, IsLive: true));
+        var sources = new FakeSources(Rules, [live, .. Enumerable.Range(1, 30).Select(i => new SourceChunk([], $"{i + 1}", new SourceClock(TradeMaker.Start.AddMilliseconds(i * 250), IsLive: true)))], ends: false)
+        {
+            // Each chunk is a quarter of a second later.
+            BeforeChunk = i =>
+            {
+                if (i > 0)
+                {
+                    _time.Advance(TimeSpan.FromMilliseconds(250));
+                }
+
+                return Task.CompletedTask;
+            },
+        };
+        await using var host = await GrainHost.Start(sources, _storage, _archive, _time);
+        var updates = await host.Follow();
+        await host.Source.Start();
+
+        var finals = new List<Kline>();
+        while (finals.Count < 1)
+        {
+            // The timer of a grain runs on its own thread: what it has to say comes when the clock is far enough.
+            if (updates.TryRead(out var update))
+            {
+                finals.AddRange(update.Klines.Where(k => k.IsFinal));
+            }
+            else
+            {
+                _time.Advance(TimeSpan.FromMilliseconds(1));
+                await Task.Yield();
+            }
+        }
+
+        Assert.Equal((KlineInterval.S1, TradeMaker.Start, 0), (finals[0].Interval, finals[0].OpenTime, finals[0].Revision));
+    }
+
+    [Fact]
+    public async Task A_clock_that_stands_still_holds_klines_open()
+    {
+        var sources = new FakeSources(Rules, [new SourceChunk([Trade(0, 0)], "1", new SourceClock(TradeMaker.Start, IsLive: false))], ends: false);
+        await using var host = await GrainHost.Start(sources, _storage, _archive, _time);
+        await host.Source.Start();
+        while ((await host.Mint().GetSnapshot()).Klines.IsEmpty)
+        {
+            await Task.Yield();
+        }
+
+        _time.Advance(TimeSpan.FromHours(1));
+        var snapshot = await host.Mint().GetSnapshot();
+
+        Assert.All(snapshot.Klines, k => Assert.False(k.IsFinal));
+    }
+
+    [Fact]
+    public async Task A_correction_of_order_sets_open_and_close_right()
+    {
+        await using var host = await Start();
+        Trade At(int sequence, string signature, decimal price) => Trade(0, 0, price) with { Order = new TradeOrder(new TradeId(7, signature), sequence) };
+        await Ingest(host, At(1_000, "c", 3), At(1_001, "a", 1), At(1_002, "b", 2));
+
+        await host.Mint().Ingest(new TradeBatch { Source = FakeSources.Name, Trades = [At(0, "a", 1), At(1, "b", 2), At(2, "c", 3), At(3, "d", 9)], IsSlotOrder = true });
+
+        var kline = (await host.Mint().GetSnapshot()).Klines[0];
+        Assert.Equal((1m, 9m, 9m, 1m), (kline.Open.Value, kline.Close.Value, kline.High.Value, kline.Low.Value));
+        Assert.Equal(4, kline.UpdateCount);
+    }
+
+    private static Trade Trade(int number, double seconds, decimal price = 1) => TradeMaker.Trade(number, TradeMaker.Start.AddSeconds(seconds), price);
+
+    private static Task<IngestResult> Ingest(GrainHost host, params Trade[] trades) =>
+        host.Mint().Ingest(new TradeBatch { Source = FakeSources.Name, Trades = [.. trades] });
+
+    private Task<GrainHost> Start() => GrainHost.Start(new FakeSources(Rules, []), _storage, _archive, _time);
+}
