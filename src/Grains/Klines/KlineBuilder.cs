@@ -226,6 +226,12 @@ public sealed class KlineBuilder
 
         // One flag for all: every interval from the one it was added to upwards has changed, and marking each would touch them all.
         _currentsChanged = true;
+        if (_nextDue <= _clock)
+        {
+            MakeFinal();
+            FindNextDue();
+        }
+
         return ApplyResult.Applied;
     }
 
@@ -293,6 +299,17 @@ public sealed class KlineBuilder
             var level = _levels[i];
             Newest(level, ref newest);
             var from = into.Count;
+            if (_currentsChanged && newest.Exists && level.FlatBegun > newest.Open)
+            {
+                // Late, into a bucket that the clock has left: what was begun flat after it follows its close.
+                for (var open = newest.Open + level.Length; open <= level.FlatBegun; open += level.Length)
+                {
+                    AddFlat(level, open, newest.LastPrice, 0, isFinal: false);
+                }
+
+                _changed = false;
+            }
+
             TakeFlats(level, into);
             if (level.Changed > 0)
             {
@@ -650,6 +667,11 @@ public sealed class KlineBuilder
         closed.Sums = level.Current;
         level.Current = Bucket.Empty(Bucket.None);
         MarkChanged(level, ref closed);
+        for (var open = closed.Sums.Open + level.Length; open <= level.FlatBegun; open += level.Length)
+        {
+            // Begun flat before a late trade came: they follow its close now.
+            AddFlat(level, open, closed.Sums.LastPrice, 0, isFinal: false);
+        }
     }
 
     private void Begin(Level level, long open)
@@ -694,6 +716,13 @@ public sealed class KlineBuilder
                 level.Finals++;
                 // It was final without a trade, as nothing or as a flat kline with the revision of the kline before.
                 added.Revision = Rules.Empty == EmptyPolicy.Flat ? revisionBefore : 0;
+            }
+
+            if (level.FlatFrom == long.MinValue)
+            {
+                // The very first trade came late: flat klines stand from here to the clock.
+                level.FlatFrom = isFinal ? open + level.Length : open;
+                BecomesDue(level, DueOf(level));
             }
         }
         else
@@ -765,8 +794,15 @@ public sealed class KlineBuilder
         var to = Math.Min(Math.Min(before, next), last + level.Length);
         if (to > level.FlatFrom)
         {
-            for (var open = Math.Max(level.FlatFrom, to - MostFlatKlines * level.Length); open < to; open += level.Length)
+            var newest = to - MostFlatKlines * level.Length;
+            for (var open = level.FlatFrom; open < to; open += level.Length)
             {
+                if (open < newest && open > level.FlatBegun)
+                {
+                    // A long silence: those before the newest thousand are not announced, unless they were as begun.
+                    open = newest;
+                }
+
                 AddFlat(level, open, close, revision, isFinal: true);
             }
 

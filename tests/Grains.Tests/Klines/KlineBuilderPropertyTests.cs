@@ -155,15 +155,17 @@ public class KlineBuilderPropertyTests
 
     private static KlineRules Rules(OpenPolicy open, EmptyPolicy empty, bool wicks) => new() { Open = open, Empty = empty, WicksIgnoreOpen = wicks, CorrectionWindow = Window };
 
-    private static void ForRandom(KlineRules rules, Action<Random, KlineRules> check)
-    {
-        for (var seed = 0; seed < 400; seed++)
+    // How many random runs a law is held against; many more with KLINE_RUNS.
+    private static readonly int Runs = int.TryParse(Environment.GetEnvironmentVariable("KLINE_RUNS"), out var runs) ? runs : 40;
+
+    private static void ForRandom(KlineRules rules, Action<Random, KlineRules> check) =>
+        Prop.ForAll(Gen.Choose(0, int.MaxValue).ToArbitrary(), seed =>
         {
+            // Some runs with a few intervals only: the nesting must not depend on having all.
             var random = new Random(seed);
             var some = random.Next(3) == 0 ? rules with { Intervals = [.. rules.Intervals.Where(_ => random.Next(2) == 0).DefaultIfEmpty(KlineInterval.M1)] } : rules;
-            try { check(random, some); } catch (Exception e) { Console.Error.WriteLine($"{rules.Open} {rules.Empty} {seed} {e.Message[..Math.Min(700, e.Message.Length)]}"); return; }
-        }
-    }
+            check(random, some);
+        }).Check(Config.QuickThrowOnFailure.WithMaxTest(Runs).WithQuietOnSuccess(true));
 
     private static void SometimesDoSomething(Random random, BuilderRun run)
     {
@@ -182,25 +184,12 @@ public class KlineBuilderPropertyTests
         }
     }
 
-    private static bool IsInLongSilence(List<Kline> klines, int at)
-    {
-        int from = at, to = at;
-        while (from > 0 && klines[from - 1].IsFlat)
-        {
-            from--;
-        }
-
-        while (to + 1 < klines.Count && klines[to + 1].IsFlat)
-        {
-            to++;
-        }
-
-        return to - from + 1 > KlineBuilder.MostFlatKlines - 10;
-    }
-
     private static void CheckAll(KlineRules rules, BuilderRun run, IReadOnlyList<Trade> trades)
     {
         var clock = trades.Max(t => t.ReceivedTime);
+
+        // Over longer spans there may have been a silence of more flat klines than are announced, which a late trade then cut in two.
+        var isShort = clock - trades.Min(t => t.EventTime) < TimeSpan.FromSeconds(KlineBuilder.MostFlatKlines - 100);
         CheckAt(clock);
 
         // Later the clock alone makes everything final.
@@ -220,7 +209,7 @@ public class KlineBuilderPropertyTests
 
                 // What clients heard: every kline with trades; flat ones may lag by the grace while they form, and only a thousand are told after a silence.
                 var heard = run.Client.Values.Where(k => k.Interval == interval).Select(k => k with { Revision = 0 }).ToHashSet();
-                var told = expected.Where((k, at) => !k.IsFlat || (k.IsFinal && !IsInLongSilence(expected, at))).ToList();
+                var told = expected.Where(k => !k.IsFlat || (k.IsFinal && isShort)).ToList();
                 Assert.Equal([], told.Except(heard).Take(3));
                 Assert.Equal([], heard.Except(expected).Take(3));
             }
