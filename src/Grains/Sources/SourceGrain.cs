@@ -37,7 +37,7 @@ public sealed partial class SourceGrain(
             time,
             checkpoint => Task.Factory.StartNew(() => SaveCheckpoint(checkpoint), CancellationToken.None, TaskCreationOptions.DenyChildAttach, turns).Unwrap(),
             loggers.CreateLogger<SourcePump>());
-        LogStarted(name, state.State.Checkpoint ?? "the beginning");
+        LogStarted(name, state.State.Checkpoint switch { null => "the beginning", { Length: > 100 } longer => $"checkpoint {longer[..100]}...", var whole => $"checkpoint {whole}" });
         _pump.Start(state.State.Checkpoint);
         return Task.CompletedTask;
     }
