@@ -181,7 +181,7 @@ public sealed class LogFrameReaderTests
     public void Names_of_skip_reasons_are_frozen_and_tell_losses_from_the_rest()
     {
         Assert.Equal(
-            "notALog noEvents failedTransaction wrongProgram notATrade otherEvent emptyLine | malformedFrame malformedLine lineTooLong truncatedLog unknownEvent unknownLayout badBase64 priceOutOfRange missedSlot",
+            "notALog noEvents failedTransaction wrongProgram notATrade otherEvent emptyLine alreadySeen bufferFull notFollowed | malformedFrame malformedLine lineTooLong truncatedLog unknownEvent unknownLayout badBase64 priceOutOfRange missedSlot frameTooLarge missingAtVenue missingTransaction",
             string.Join(' ', Enum.GetValues<SkipReason>().Where(r => !r.IsLoss()).Select(r => r.Name())) + " | " + string.Join(' ', Enum.GetValues<SkipReason>().Where(r => r.IsLoss()).Select(r => r.Name())));
         Assert.False(SkipReasons.IsLoss("otherEvent:kline"));
         Assert.True(SkipReasons.IsLoss("badBase64"));
