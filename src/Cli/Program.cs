@@ -1,0 +1,3 @@
+using KlineOrleans.Cli;
+
+return await Commands.Run(args, Spectre.Console.AnsiConsole.Console, TimeProvider.System);
