@@ -26,6 +26,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     // A small picture as a data: address would break the policy default-src 'self'.
     assetsInlineLimit: 0,
+    rollupOptions: { input: { index: "index.html", status: "status.html" } },
   },
   server: {
     proxy: {

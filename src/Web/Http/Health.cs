@@ -183,6 +183,13 @@ internal sealed class HealthRoutes(HealthCheckService checks, SourceMonitor moni
                 json.WriteNumber("progress", progress);
             }
 
+            json.WriteStartObject("details");
+            foreach (var (name, value) in status.Details)
+            {
+                json.WriteNumber(name, value);
+            }
+
+            json.WriteEndObject();
             json.WriteString("error", status.Error);
         }
 

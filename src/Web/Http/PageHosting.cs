@@ -35,6 +35,15 @@ internal static class PageHosting
             return;
         }
 
+        var status = Path.Combine(Path.GetFullPath(path), "status.html");
+        app.MapGet("/status", (RequestDelegate)(context =>
+        {
+            Secure(context.Response);
+            context.Response.Headers.CacheControl = "no-cache";
+            context.Response.ContentType = "text/html; charset=utf-8";
+            return context.Response.SendFileAsync(status, context.RequestAborted);
+        })).Needs(AccessLevel.Operator, rateLimited: false);
+
         var files = new PhysicalFileProvider(Path.GetFullPath(path));
         app.UseDefaultFiles(new DefaultFilesOptions { FileProvider = files, DefaultFileNames = ["index.html"] });
         app.UseStaticFiles(new StaticFileOptions
