@@ -216,6 +216,37 @@ public sealed class KlineHubTests
     }
 
     [Fact]
+    public async Task Refusals_and_calls_that_their_client_did_not_wait_for_are_no_failures_in_the_log()
+    {
+        var reading = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var host = await WebHost.Start();
+        var mint = host.Cluster.Mint(WebHost.Mint);
+        mint.Change(TestKlines.Start.AddMinutes(2), TestKlines.Make(KlineInterval.M1, TestKlines.Start, 1, isFinal: true));
+        await mint.Archive(host.Archive, KlineInterval.M1, TestKlines.Start.AddMinutes(1));
+        await using (var client = await HubClient.Connect(host))
+        {
+            Assert.Contains("1001: ", await client.Error("Subscribe", "{}"), StringComparison.Ordinal);
+            Assert.Contains("1001: ", await client.Error("History", "7"), StringComparison.Ordinal);
+            host.Archive.BeforeRead = async () =>
+            {
+                reading.TrySetResult();
+                await closed.Task;
+                throw new OperationCanceledException("as a store does whose caller has gone");
+            };
+            await client.SendText($$"""{"type":1,"invocationId":"9","target":"History","arguments":[{"symbol":"{{WebHost.Mint}}","interval":"m1"}]}""");
+            await reading.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        }
+
+        // The server has noticed before the store gives up.
+        var counters = host.App.Services.GetRequiredService<WebCounters>();
+        Assert.True(SpinWait.SpinUntil(() => counters.Connections == 0, TimeSpan.FromSeconds(30)));
+        closed.SetResult();
+        await host.App.StopAsync();
+        Assert.Empty(host.Log.Entries);
+    }
+
+    [Fact]
     public async Task Connections_beyond_the_limit_are_told_to_come_back()
     {
         await using var host = await WebHost.Start(new() { ["Kline:Web:Limits:Connections"] = "1" });
