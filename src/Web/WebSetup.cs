@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.SignalR;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 
 namespace KlineOrleans.Web;
@@ -54,6 +55,9 @@ public static class WebSetup
         services.AddHealthChecks()
             .AddCheck<StorageHealth>("archive", tags: [HealthRoutes.ReadyTag])
             .AddCheck<SourcesHealth>("sources", tags: [HealthRoutes.ReadyTag]);
+
+        // Refusals are exceptions to SignalR, which logs each as a failure with its stack, and each call that its client did not wait for. What fails here, the hub logs itself.
+        services.AddLogging(logging => logging.AddFilter("Microsoft.AspNetCore.SignalR.Internal.DefaultHubDispatcher", LogLevel.Critical));
 
         services.AddSingleton<SignalRFormats>();
         services.AddSingleton<HubServices>();

@@ -36,6 +36,8 @@ internal sealed class KlineServer : IAsyncDisposable
             RedirectStandardError = true,
             UseShellExecute = false,
         };
+        // A process that is killed would leave its diagnostic sockets in the temporary folder.
+        start.Environment["DOTNET_EnableDiagnostics"] = "0";
         foreach (var argument in (string[])[Program(), "--urls", url, "--Kline:Storage:Path", Path.Combine(folder, "k.db"), "--Kline:Web:Access:Keys:0:Name", "interop", "--Kline:Web:Access:Keys:0:Key", Key, .. settings])
         {
             start.ArgumentList.Add(argument);

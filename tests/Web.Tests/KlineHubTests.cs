@@ -158,6 +158,12 @@ public sealed class KlineHubTests
     [InlineData("Subscribe", """{"symbol":"$","intervals":["m1"],"maxRate":"fast"}""")]
     [InlineData("Subscribe", """{"symbol":"$","intervals":["m1"],"exact":"perhaps"}""")]
     [InlineData("Subscribe", """{"symbol":"$","intervals":["m1"],"x":[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]}""")]
+    [InlineData("Subscribe", """{"symbol":"$","intervals":["\ud800"]}""")]
+    [InlineData("Subscribe", """{"\ud800":"$","intervals":["m1"]}""")]
+    [InlineData("Subscribe", """{"symbol":"$","intervals":["m1"],"resume":{"\udc00":1,"seq":1}}""")]
+    [InlineData("Subscribe", """{"symbol":"$","intervals":["m1"],"resume":{"epoch":"\udc00","seq":1}}""")]
+    [InlineData("History", """{"symbol":"\ud800aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","interval":"m1"}""")]
+    [InlineData("Symbols", "\"\\ud800\"|1")]
     [InlineData("Unsubscribe", "{}")]
     [InlineData("Unsubscribe", "7")]
     [InlineData("History", "\"m1\"")]
@@ -213,6 +219,37 @@ public sealed class KlineHubTests
 
         await client.Closed();
         Assert.Contains(client.Rest(), m => m.GetProperty("type").GetInt32() == 7 && m.GetProperty("error").GetString()!.Contains("1004", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Refusals_and_calls_that_their_client_did_not_wait_for_are_no_failures_in_the_log()
+    {
+        var reading = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var host = await WebHost.Start();
+        var mint = host.Cluster.Mint(WebHost.Mint);
+        mint.Change(TestKlines.Start.AddMinutes(2), TestKlines.Make(KlineInterval.M1, TestKlines.Start, 1, isFinal: true));
+        await mint.Archive(host.Archive, KlineInterval.M1, TestKlines.Start.AddMinutes(1));
+        await using (var client = await HubClient.Connect(host))
+        {
+            Assert.Contains("1001: ", await client.Error("Subscribe", "{}"), StringComparison.Ordinal);
+            Assert.Contains("1001: ", await client.Error("History", "7"), StringComparison.Ordinal);
+            host.Archive.BeforeRead = async () =>
+            {
+                reading.TrySetResult();
+                await closed.Task;
+                throw new OperationCanceledException("as a store does whose caller has gone");
+            };
+            await client.SendText($$"""{"type":1,"invocationId":"9","target":"History","arguments":[{"symbol":"{{WebHost.Mint}}","interval":"m1"}]}""");
+            await reading.Task.WaitAsync(TimeSpan.FromSeconds(30));
+        }
+
+        // The server has noticed before the store gives up.
+        var counters = host.App.Services.GetRequiredService<WebCounters>();
+        Assert.True(SpinWait.SpinUntil(() => counters.Connections == 0, TimeSpan.FromSeconds(30)));
+        closed.SetResult();
+        await host.App.StopAsync();
+        Assert.Empty(host.Log.Entries);
     }
 
     [Fact]

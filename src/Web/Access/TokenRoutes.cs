@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using KlineOrleans.Web.Transports.Events;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -46,7 +47,7 @@ internal sealed class TokenRoutes(RouteAnswers answers, AccessTokens tokens, Sym
                 switch (property.Name)
                 {
                     case "symbols":
-                        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() is 0 or > AccessTokens.MostSymbols || value.EnumerateArray().Any(s => s.ValueKind != JsonValueKind.String))
+                        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() is 0 or > AccessTokens.MostSymbols || !value.EnumerateArray().All(s => s.ValueKind == JsonValueKind.String && EventRequest.TryString(s, out _)))
                         {
                             return ApiError.Bad("symbols", value.GetRawText(), $"an array of 1 to {AccessTokens.MostSymbols} symbols, or none for all that the key may see");
                         }
@@ -113,7 +114,7 @@ internal sealed class TokenRoutes(RouteAnswers answers, AccessTokens tokens, Sym
         try
         {
             var json = JsonDocument.Parse(bytes.AsMemory(0, length), new JsonDocumentOptions { MaxDepth = options.Value.Limits.JsonDepth });
-            if (json.RootElement.ValueKind == JsonValueKind.Object)
+            if (json.RootElement.ValueKind == JsonValueKind.Object && HasNames(json.RootElement))
             {
                 return json;
             }
@@ -126,5 +127,18 @@ internal sealed class TokenRoutes(RouteAnswers answers, AccessTokens tokens, Sym
         }
 
         return null;
+    }
+
+    /// <summary>Whether every name is text: JSON can escape half a character.</summary>
+    private static bool HasNames(JsonElement json)
+    {
+        try
+        {
+            return json.EnumerateObject().All(static property => property.Name.Length >= 0);
+        }
+        catch (InvalidOperationException)
+        {
+            return false;
+        }
     }
 }

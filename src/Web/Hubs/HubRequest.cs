@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using KlineOrleans.Web.Transports.Events;
 using Microsoft.AspNetCore.SignalR;
 
 namespace KlineOrleans.Web;
@@ -30,12 +31,12 @@ internal readonly struct HubRequest
     /// <summary>A value as text: a string, or a number or boolean as it was written; null if it is absent.</summary>
     public string? Text(string key, string allowed)
     {
-        return _json.TryGetProperty(key, out var value) ? TextOf(value, key, allowed) : null;
+        return TryGet(_json, key, out var value) ? TextOf(value, key, allowed) : null;
     }
 
     public static string? TextOf(JsonElement value, string key, string allowed) => value.ValueKind switch
     {
-        JsonValueKind.String => value.GetString(),
+        JsonValueKind.String => EventRequest.TryString(value, out var text) ? text : throw Refuse(ApiError.Bad(key, value.GetRawText(), allowed)),
         JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False => value.GetRawText(),
         JsonValueKind.Null or JsonValueKind.Undefined => null,
         _ => throw Refuse(ApiError.Bad(key, value.ValueKind.ToString(), allowed)),
@@ -44,7 +45,7 @@ internal readonly struct HubRequest
     /// <summary>The intervals asked for: an array or one name. Bits by the enum's number; 0 if it is absent.</summary>
     public int Intervals()
     {
-        if (!_json.TryGetProperty("intervals", out var value) && !_json.TryGetProperty("interval", out value))
+        if (!TryGet(_json, "intervals", out var value) && !TryGet(_json, "interval", out value))
         {
             return 0;
         }
@@ -65,7 +66,7 @@ internal readonly struct HubRequest
         static int Bit(string? text) => RequestReader.TryInterval(text, out var interval, out var error) ? 1 << (int)interval : throw Refuse(error!);
     }
 
-    public (long Epoch, long Seq)? Resume() => _json.TryGetProperty("resume", out var value) ? ResumeOf(value) : null;
+    public (long Epoch, long Seq)? Resume() => TryGet(_json, "resume", out var value) ? ResumeOf(value) : null;
 
     /// <summary>A position as a client hands it back; null if it is absent.</summary>
     public static (long Epoch, long Seq)? ResumeOf(JsonElement value)
@@ -76,8 +77,8 @@ internal readonly struct HubRequest
         }
 
         if (value.ValueKind == JsonValueKind.Object
-            && value.TryGetProperty("epoch", out var epoch) && Whole(epoch, out var epochNumber)
-            && value.TryGetProperty("seq", out var seq) && Whole(seq, out var seqNumber))
+            && TryGet(value, "epoch", out var epoch) && Whole(epoch, out var epochNumber)
+            && TryGet(value, "seq", out var seq) && Whole(seq, out var seqNumber))
         {
             return (epochNumber, seqNumber);
         }
@@ -90,7 +91,7 @@ internal readonly struct HubRequest
             return element.ValueKind switch
             {
                 JsonValueKind.Number => element.TryGetInt64(out number),
-                JsonValueKind.String => long.TryParse(element.GetString(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out number),
+                JsonValueKind.String => EventRequest.TryString(element, out var text) && long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out number),
                 _ => false,
             };
         }
@@ -99,7 +100,7 @@ internal readonly struct HubRequest
     /// <summary>The least time between two updates of forming klines, from a rate in updates a second; zero if no rate is given.</summary>
     public TimeSpan MinGap()
     {
-        if (!_json.TryGetProperty("maxRate", out var value) || value.ValueKind == JsonValueKind.Null)
+        if (!TryGet(_json, "maxRate", out var value) || value.ValueKind == JsonValueKind.Null)
         {
             return TimeSpan.Zero;
         }
@@ -107,6 +108,20 @@ internal readonly struct HubRequest
         return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var rate) && rate is >= 0.01 and <= 1_000
             ? TimeSpan.FromSeconds(1 / rate)
             : throw Refuse(ApiError.Bad("maxRate", value.GetRawText(), "0.01 to 1000 updates a second"));
+    }
+
+    private static bool TryGet(JsonElement json, string key, out JsonElement value)
+    {
+        try
+        {
+            return json.TryGetProperty(key, out value);
+        }
+        catch (InvalidOperationException)
+        {
+            // Some name in it holds half an escaped character, so nothing can be looked up.
+            value = default;
+            return false;
+        }
     }
 
     private static bool IsWithin(JsonElement json, int depth)

@@ -39,7 +39,16 @@ internal sealed class AccessHost : IAsyncDisposable
             settings[key] = value;
         }
 
-        return new AccessHost(folder) { Web = await WebHost.Start(settings, time: time) };
+        try
+        {
+            return new AccessHost(folder) { Web = await WebHost.Start(settings, time: time) };
+        }
+        catch
+        {
+            // Settings that stop the start are what some tests want.
+            folder.Delete(recursive: true);
+            throw;
+        }
     }
 
     private AccessHost(DirectoryInfo folder) => _folder = folder;

@@ -249,6 +249,8 @@ public sealed class AccessTests
     [InlineData("""{"symbols":[]}""")]
     [InlineData("""{"symbols":[1]}""")]
     [InlineData("""{"symbols":"x"}""")]
+    [InlineData("""{"symbols":["\ud800"]}""")]
+    [InlineData("""{"\ud800":1}""")]
     [InlineData("""{"symbols":["short"]}""")]
     [InlineData("""{"subscriptions":0}""")]
     [InlineData("""{"subscriptions":1e9}""")]

@@ -16,8 +16,10 @@ internal sealed class WebHost : IAsyncDisposable
     public const string Mint = "MintMintMintMintMintMintMintMint1111";
     public static readonly KlineRules Flat = new() { Empty = EmptyPolicy.Flat };
 
-    private WebHost(WebApplication app, TestCluster cluster, TestArchive archive)
+    private WebHost(WebApplication app, TestCluster cluster, TestArchive archive, LogKeeper log)
     {
+        Log = log;
+        Requests = app.Services.GetRequiredService<RequestKeeper>();
         App = app;
         Cluster = cluster;
         Archive = archive;
@@ -30,6 +32,12 @@ internal sealed class WebHost : IAsyncDisposable
     public TestCluster Cluster { get; }
 
     public TestArchive Archive { get; }
+
+    /// <summary>The requests that the server is busy with, sockets among them.</summary>
+    public RequestKeeper Requests { get; }
+
+    /// <summary>Warnings and worse.</summary>
+    public LogKeeper Log { get; }
 
     public Uri Address { get; }
 
@@ -50,6 +58,8 @@ internal sealed class WebHost : IAsyncDisposable
 
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
+        var log = new LogKeeper();
+        builder.Logging.AddProvider(log);
         builder.Configuration.AddInMemoryCollection(new Dictionary<string, string?> { ["Kline:Web:PagePath"] = "/nonexistent" });
         builder.Configuration.AddInMemoryCollection(settings ?? []);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
@@ -62,11 +72,13 @@ internal sealed class WebHost : IAsyncDisposable
             builder.Services.AddSingleton(time);
         }
 
+        builder.Services.AddSingleton<RequestKeeper>();
         var app = builder.Build();
+        app.Use(app.Services.GetRequiredService<RequestKeeper>().Watch);
         app.MapKlineWeb();
         await app.StartAsync();
         await app.Services.GetRequiredService<SourceMonitor>().Poll(CancellationToken.None);
-        return new WebHost(app, cluster, archive);
+        return new WebHost(app, cluster, archive, log);
     }
 
     public async ValueTask DisposeAsync()

@@ -27,6 +27,8 @@ internal sealed class TransportHost : IAsyncDisposable
 
     private TransportHost(WebApplication app, ManualTimeProvider clock, string path)
     {
+        Requests = app.Services.GetRequiredService<RequestKeeper>();
+        Log = app.Services.GetRequiredService<LogKeeper>();
         _app = app;
         _path = path;
         Clock = clock;
@@ -39,6 +41,12 @@ internal sealed class TransportHost : IAsyncDisposable
     public string Url { get; }
 
     public HttpClient Http { get; }
+
+    /// <summary>The requests that the server is busy with, WebSockets among them.</summary>
+    public RequestKeeper Requests { get; }
+
+    /// <summary>What the server logs as a warning or worse.</summary>
+    public LogKeeper Log { get; }
 
     public EchoHandler Echo { get; private init; } = null!;
 
@@ -140,7 +148,13 @@ internal sealed class TransportHost : IAsyncDisposable
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         var clock = new ManualTimeProvider();
         builder.Services.AddSingleton<TimeProvider>(clock);
-        return (builder.Build(), clock);
+        var log = new LogKeeper();
+        builder.Logging.AddProvider(log);
+        builder.Services.AddSingleton(log);
+        builder.Services.AddSingleton<RequestKeeper>();
+        var app = builder.Build();
+        app.Use(app.Services.GetRequiredService<RequestKeeper>().Watch);
+        return (app, clock);
     }
 
     private static EngineIoOptions Calm(EngineIoOptions options)

@@ -24,7 +24,7 @@ internal sealed class SocketIoConnection : IDeadlineTarget, IThreadPoolWorkItem
     private TaskCompletionSource? _room;
 
     // A packet; or, with a reason, that a socket has left, or that all have because the session has ended.
-    private readonly record struct Work(SocketPacket Packet, byte[][] Attachments, SocketIoSocket? Left = null, DisconnectReason? Reason = null);
+    private readonly record struct Work(SocketPacket Packet, byte[][] Attachments, SocketIoSocket? Left = null, SocketIoDisconnectReason? Reason = null);
 
     public SocketIoConnection(SocketIoServer server, EngineIoSession session)
     {
@@ -76,7 +76,7 @@ internal sealed class SocketIoConnection : IDeadlineTarget, IThreadPoolWorkItem
             socket?.Abandon();
 
         // What the client sent before it went is handled first: a last event, or that it left a namespace by its own will.
-        _ = Enqueue(new Work(default, [], Reason: DisconnectReasons.From(reason)));
+        _ = Enqueue(new Work(default, [], Reason: SocketIoDisconnectReasons.From(reason)));
         room?.TrySetResult();
     }
 
@@ -90,7 +90,7 @@ internal sealed class SocketIoConnection : IDeadlineTarget, IThreadPoolWorkItem
         }
 
         if (socket.TryLeave())
-            _ = Enqueue(new Work(default, [], socket, DisconnectReason.ServerNamespaceDisconnect));
+            _ = Enqueue(new Work(default, [], socket, SocketIoDisconnectReason.ServerNamespaceDisconnect));
     }
 
     public long OnDeadline(Deadline deadline, long now)
@@ -213,7 +213,7 @@ internal sealed class SocketIoConnection : IDeadlineTarget, IThreadPoolWorkItem
                 lock (_gate)
                     _sockets.Remove(socket.Namespace);
                 if (socket.TryLeave())
-                    await socket.Namespace.RunDisconnectAsync(socket, DisconnectReason.ClientNamespaceDisconnect);
+                    await socket.Namespace.RunDisconnectAsync(socket, SocketIoDisconnectReason.ClientNamespaceDisconnect);
                 return;
 
             case SocketPacketType.Event or SocketPacketType.BinaryEvent:
@@ -292,7 +292,7 @@ internal sealed class SocketIoConnection : IDeadlineTarget, IThreadPoolWorkItem
             await ns.RunConnectAsync(socket);
     }
 
-    private async ValueTask EndAsync(DisconnectReason reason)
+    private async ValueTask EndAsync(SocketIoDisconnectReason reason)
     {
         SocketIoSocket?[] sockets;
         lock (_gate)

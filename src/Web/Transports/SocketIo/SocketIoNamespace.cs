@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text;
+using System.Text.Json;
 using KlineOrleans.Web.Transports.EngineIo;
 
 namespace KlineOrleans.Web.Transports.SocketIo;
@@ -20,11 +21,14 @@ public sealed class SocketIoNamespace
     private readonly List<Func<SocketIoSocket, ValueTask>> _connect = [];
     private readonly List<Func<SocketIoSocket, SocketIoEvent, ValueTask>> _any = [];
     private readonly Dictionary<string, Func<SocketIoSocket, SocketIoEvent, ValueTask>> _events = new(StringComparer.Ordinal);
-    private readonly List<Func<SocketIoSocket, DisconnectReason, ValueTask>> _disconnect = [];
+    private readonly List<Func<SocketIoSocket, SocketIoDisconnectReason, ValueTask>> _disconnect = [];
     private readonly ConcurrentDictionary<string, SocketIoSocket> _sockets = new(StringComparer.Ordinal);
 
-    internal SocketIoNamespace(string name)
+    private readonly SocketIoOptions _options;
+
+    internal SocketIoNamespace(string name, SocketIoOptions options)
     {
+        _options = options;
         Name = name;
         Utf8Name = Encoding.UTF8.GetBytes(name);
     }
@@ -38,7 +42,16 @@ public sealed class SocketIoNamespace
     /// <summary>How many sockets have joined.</summary>
     public int Count => _sockets.Count;
 
+    /// <summary>The sockets in a room, at this moment; none if nobody has joined it.</summary>
+    public IReadOnlyCollection<SocketIoSocket> Room(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        return Array.AsReadOnly(Rooms.In(name));
+    }
+
     internal byte[] Utf8Name { get; }
+
+    internal SocketIoRooms Rooms { get; } = new();
 
     /// <summary>Adds a check of each client that wants to join, in the order added; the first refusal counts. The socket cannot send yet.</summary>
     public SocketIoNamespace Use(Func<SocketIoSocket, ValueTask<SocketIoRefusal?>> check)
@@ -84,14 +97,14 @@ public sealed class SocketIoNamespace
     }
 
     /// <summary>Adds what happens when a socket has left. Called once for each socket whose connect handlers have run, after its last event.</summary>
-    public SocketIoNamespace OnDisconnect(Func<SocketIoSocket, DisconnectReason, ValueTask> handler)
+    public SocketIoNamespace OnDisconnect(Func<SocketIoSocket, SocketIoDisconnectReason, ValueTask> handler)
     {
         _disconnect.Add(handler);
         return this;
     }
 
-    /// <inheritdoc cref="OnDisconnect(Func{SocketIoSocket, DisconnectReason, ValueTask})"/>
-    public SocketIoNamespace OnDisconnect(Action<SocketIoSocket, DisconnectReason> handler) => OnDisconnect((socket, reason) =>
+    /// <inheritdoc cref="OnDisconnect(Func{SocketIoSocket, SocketIoDisconnectReason, ValueTask})"/>
+    public SocketIoNamespace OnDisconnect(Action<SocketIoSocket, SocketIoDisconnectReason> handler) => OnDisconnect((socket, reason) =>
     {
         handler(socket, reason);
         return ValueTask.CompletedTask;
@@ -101,6 +114,27 @@ public sealed class SocketIoNamespace
     /// <inheritdoc cref="SocketIoPacket.Event" path="/param"/>
     public SocketIoPacket Encode(string name, ReadOnlySpan<byte> arguments, ReadOnlySpan<ReadOnlyMemory<byte>> attachments = default) =>
         SocketIoPacket.Event(Name, name, arguments, attachments);
+
+    /// <summary>Sends an event with one argument to a room, or to all sockets of this namespace. Encoded once, and not at all where nobody is.</summary>
+    /// <param name="room">Null for all sockets of this namespace.</param>
+    /// <param name="except">A socket that is left out, such as the one whose event this answers.</param>
+    /// <returns>How many sockets took it.</returns>
+    public int Emit<T>(string name, T argument, string? room = null, SocketIoSocket? except = null)
+    {
+        var targets = Targets(room, except);
+        return targets.Count == 0 ? 0 : Broadcast(targets, Encode(name, JsonSerializer.SerializeToUtf8Bytes(argument, _options.Json)));
+    }
+
+    /// <summary>Sends an event whose arguments are JSON already, with binary data if any, to a room or to all sockets of this namespace.</summary>
+    /// <inheritdoc cref="SocketIoPacket.Event" path="/param"/>
+    /// <param name="room">Null for all sockets of this namespace.</param>
+    /// <param name="except">A socket that is left out, such as the one whose event this answers.</param>
+    /// <returns>How many sockets took it.</returns>
+    public int EmitRaw(string name, ReadOnlySpan<byte> arguments, ReadOnlySpan<ReadOnlyMemory<byte>> attachments = default, string? room = null, SocketIoSocket? except = null)
+    {
+        var targets = Targets(room, except);
+        return targets.Count == 0 ? 0 : Broadcast(targets, Encode(name, arguments, attachments));
+    }
 
     /// <summary>Sends one encoded packet to sockets of this namespace, all sharing its bytes.</summary>
     /// <param name="key">See <see cref="EngineIoSession.Send(EngineIoFrame, ReadOnlyMemory{byte}, object?)"/>; ignored for a packet with attachments.</param>
@@ -120,7 +154,11 @@ public sealed class SocketIoNamespace
 
     internal void Add(SocketIoSocket socket) => _sockets[socket.Id] = socket;
 
-    internal bool Remove(SocketIoSocket socket) => _sockets.TryRemove(new KeyValuePair<string, SocketIoSocket>(socket.Id, socket));
+    internal void Remove(SocketIoSocket socket)
+    {
+        _sockets.TryRemove(new KeyValuePair<string, SocketIoSocket>(socket.Id, socket));
+        Rooms.LeaveAll(socket);
+    }
 
     internal async ValueTask<SocketIoRefusal?> CheckAsync(SocketIoSocket socket)
     {
@@ -149,9 +187,17 @@ public sealed class SocketIoNamespace
             await named(socket, e);
     }
 
-    internal async ValueTask RunDisconnectAsync(SocketIoSocket socket, DisconnectReason reason)
+    internal async ValueTask RunDisconnectAsync(SocketIoSocket socket, SocketIoDisconnectReason reason)
     {
         foreach (var handler in _disconnect)
             await handler(socket, reason);
+    }
+
+    private List<SocketIoSocket> Targets(string? room, SocketIoSocket? except)
+    {
+        List<SocketIoSocket> targets = [.. room is null ? _sockets.Values : Rooms.In(room)];
+        if (except is not null)
+            targets.Remove(except);
+        return targets;
     }
 }

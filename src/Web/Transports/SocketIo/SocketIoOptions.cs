@@ -43,7 +43,7 @@ public sealed class SocketIoOptions
             throw new ArgumentException($"'{name}' is no namespace; it begins with a slash and has neither comma nor question mark.", nameof(name));
 
         if (!_namespaces.TryGetValue(name, out var found))
-            _namespaces[name] = found = new SocketIoNamespace(name);
+            _namespaces[name] = found = new SocketIoNamespace(name, this);
         return found;
     }
 

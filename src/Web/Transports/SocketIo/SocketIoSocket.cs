@@ -46,6 +46,9 @@ public sealed class SocketIoSocket
     /// <summary>Whether the socket is in its namespace.</summary>
     public bool IsConnected => Volatile.Read(ref _state) == Joined;
 
+    /// <summary>The rooms that the socket is in, at this moment.</summary>
+    public IReadOnlyCollection<string> Rooms => Namespace.Rooms.Of(this);
+
     internal JsonSerializerOptions Json => _connection.Options.Json;
 
     private const int New = 0;
@@ -92,6 +95,22 @@ public sealed class SocketIoSocket
         {
             acks.TryRemove(id, out _);
         }
+    }
+
+    /// <summary>Joins a room of the namespace, to which <see cref="SocketIoNamespace.Emit"/> can send. The socket leaves all its rooms when it leaves the namespace.</summary>
+    /// <returns>False if it is in the room already, or has left the namespace.</returns>
+    public bool Join(string room)
+    {
+        ArgumentNullException.ThrowIfNull(room);
+        return Namespace.Rooms.Join(this, room);
+    }
+
+    /// <summary>Leaves a room.</summary>
+    /// <returns>False if it is not in the room.</returns>
+    public bool Leave(string room)
+    {
+        ArgumentNullException.ThrowIfNull(room);
+        return Namespace.Rooms.Leave(this, room);
     }
 
     /// <summary>Removes the socket from its namespace.</summary>

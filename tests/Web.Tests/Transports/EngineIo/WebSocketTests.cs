@@ -66,7 +66,7 @@ public sealed class WebSocketTests
         Assert.Equal("closed 1009", await socket.ReadAsync());
     }
 
-    [Fact, Trait("Requirement", "E22")]
+    [Fact, Trait("Requirement", "E22 S13")]
     public async Task Close_packet_closes_the_connection()
     {
         await using var host = await TransportHost.StartEngineAsync();

@@ -63,13 +63,14 @@ public sealed class KlineNamespaceTests
     public async Task Key_is_asked_for_on_every_wire_and_its_bounds_hold()
     {
         const string Key = "0123456789abcdef";
+        using var folder = new KlineOrleans.Testing.TemporaryFolder();
         await using var host = await WebHost.Start(new()
         {
             ["Kline:Web:Access:Keys:0:Name"] = "one",
             ["Kline:Web:Access:Keys:0:Key"] = Key,
             ["Kline:Web:Access:Keys:0:Symbols:0"] = Symbol,
             ["Kline:Web:Access:Keys:0:Subscriptions"] = "1",
-            ["Kline:Web:Access:TokenKeysPath"] = Path.Combine(Path.GetTempPath(), "kline-wires-keys"),
+            ["Kline:Web:Access:TokenKeysPath"] = folder.Root,
         });
         await Assert.ThrowsAsync<System.Net.WebSockets.WebSocketException>(() => EventWire.Dial(host, "/ws"));
         await Assert.ThrowsAsync<System.Net.WebSockets.WebSocketException>(() => EventWire.Dial(host, "/ws/kline/live"));

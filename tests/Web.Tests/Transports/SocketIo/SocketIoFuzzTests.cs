@@ -5,9 +5,12 @@ using KlineOrleans.Web.Transports.EngineIo;
 
 namespace KlineOrleans.Web.Tests.Transports.SocketIo;
 
-/// <summary>Whole requests and frames, generated and mutated: nothing answers 500, and no session is left.</summary>
+/// <summary>Whole requests and frames, generated and mutated: nothing answers 500 or throws, no session is left, and memory stays flat.</summary>
 public sealed class SocketIoFuzzTests
 {
+    // A session lasts until its ping timeout if nobody ends it; the clock moves between batches.
+    private const int Batch = 250;
+
     private static readonly string[] Seeds =
     [
         "40", "40{}", "40/custom,", "41", "42[\"message\",1,{\"a\":[true]}]", "421[\"message-with-ack\"]", "43" + "1[2]", "451-[\"message\",{\"_placeholder\":true,\"num\":0}]",
@@ -18,7 +21,7 @@ public sealed class SocketIoFuzzTests
     public async Task Mutated_requests_and_frames_leave_no_session_and_get_no_500()
     {
         // The quick form. KLINE_FUZZ_SESSIONS=100000 runs as many sessions.
-        var sessions = int.Parse(Environment.GetEnvironmentVariable("KLINE_FUZZ_SESSIONS") ?? "150", CultureInfo.InvariantCulture);
+        var sessions = int.Parse(Environment.GetEnvironmentVariable("KLINE_FUZZ_SESSIONS") ?? "180", CultureInfo.InvariantCulture);
         await using var host = await TransportHost.StartSocketAsync(io =>
         {
             io.Namespace("/").On("message", (socket, e) => socket.EmitRaw("back", e.RawArguments.Span, [.. e.Attachments]))
@@ -26,18 +29,32 @@ public sealed class SocketIoFuzzTests
             io.Namespace("/custom");
         });
         var random = new Random(7);
-        for (var i = 0; i < sessions; i++)
+        var memory = new FlatMemory(sessions);
+        for (var done = 0; done < sessions;)
         {
-            if (i % 2 == 0)
-                await PollAsync(host, random);
-            else
-                await FramesAsync(host, random);
+            for (var n = 0; n < Batch && done < sessions; n++, done++)
+            {
+                await ((done % 3) switch
+                {
+                    0 => PollAsync(host, random),
+                    1 => FramesAsync(host, random),
+                    _ => UpgradeAsync(host, random),
+                });
+            }
+
+            // A client that hangs up is gone before the server has read to the end of what it sent; a session that begins or gets its pong while the clock moves would outlive it.
+            await host.Requests.Idle().WaitAsync(TransportHost.Safety, TimeProvider.System);
+
+            // What nobody closed goes at the ping timeout; what was closed may still be told so.
+            host.Clock.Advance(TimeSpan.FromMinutes(1));
+            Assert.Equal(0, host.Engine.OpenSessions);
+            Assert.Equal(0, host.Engine.KnownSessions);
+            memory.Look(done);
         }
 
-        // What nobody closed goes at the ping timeout; what was closed may still be told so.
-        host.Clock.Advance(TimeSpan.FromMinutes(1));
-        Assert.Equal(0, host.Engine.OpenSessions);
-        Assert.Equal(0, host.Engine.KnownSessions);
+        Assert.Empty(host.Requests.Failures);
+        Assert.Empty(host.Log.Entries);
+        memory.Check($"{host.Engine.Statistics.Received:N0} messages, {host.Engine.Statistics.Upgraded:N0} upgrades");
     }
 
     private static async Task PollAsync(TransportHost host, Random random)
@@ -45,8 +62,7 @@ public sealed class SocketIoFuzzTests
         var sid = await host.OpenAsync();
         for (var n = random.Next(1, 5); n > 0; n--)
         {
-            var content = new ByteArrayContent(Mutate(random, string.Join('\u001e', Enumerable.Range(0, random.Next(1, 4)).Select(_ => Seeds[random.Next(Seeds.Length)]))));
-            var answer = await host.SendAsync(HttpMethod.Post, $"EIO=4&transport=polling&sid={sid}", content);
+            var answer = await host.SendAsync(HttpMethod.Post, $"EIO=4&transport=polling&sid={sid}", Body(random));
             Assert.True(answer.Code is 200 or 400, $"{answer.Code}");
         }
 
@@ -58,6 +74,46 @@ public sealed class SocketIoFuzzTests
     private static async Task FramesAsync(TransportHost host, Random random)
     {
         using var socket = await host.ConnectAsync();
+        await SendAsync(socket, random);
+    }
+
+    private static async Task UpgradeAsync(TransportHost host, Random random)
+    {
+        var sid = await host.OpenAsync();
+        using var gone = new CancellationTokenSource();
+        using var poll = new HttpRequestMessage(HttpMethod.Get, host.Query($"EIO=4&transport=polling&sid={sid}"));
+        var polling = host.Http.SendAsync(poll, gone.Token);
+        using (var socket = await host.ConnectAsync($"EIO=4&transport=websocket&sid={sid}"))
+        {
+            try
+            {
+                foreach (var text in random.Next(3) switch { 0 => ["5"], 1 => (string[])["2probe", "5"], _ => [] })
+                    await socket.SendAsync(text);
+            }
+            catch (WebSocketException)
+            {
+                // As below.
+            }
+
+            var posted = await host.SendAsync(HttpMethod.Post, $"EIO=4&transport=polling&sid={sid}", Body(random));
+            Assert.True(posted.Code is 200 or 400, $"{posted.Code}");
+            await SendAsync(socket, random);
+        }
+
+        await gone.CancelAsync();
+        try
+        {
+            using var answer = await polling;
+            Assert.True((int)answer.StatusCode is 200 or 400, $"{answer.StatusCode}");
+        }
+        catch (OperationCanceledException)
+        {
+            // It was still open, and this ends its session.
+        }
+    }
+
+    private static async Task SendAsync(Ws socket, Random random)
+    {
         try
         {
             for (var n = random.Next(1, 8); n > 0; n--)
@@ -71,6 +127,9 @@ public sealed class SocketIoFuzzTests
             // The server has closed already: as it should.
         }
     }
+
+    private static ByteArrayContent Body(Random random) =>
+        new(Mutate(random, string.Join('\u001e', Enumerable.Range(0, random.Next(1, 4)).Select(_ => Seeds[random.Next(Seeds.Length)]))));
 
     private static byte[] Mutate(Random random, string seed)
     {

@@ -6,12 +6,11 @@ using KlineOrleans.Web.Transports.SocketIo;
 namespace KlineOrleans.Web.Tests.Transports.SocketIo;
 
 #pragma warning disable IDE0065 // Outside of the namespace, the reason of the same name in KlineOrleans.Web would win.
-using DisconnectReason = KlineOrleans.Web.Transports.SocketIo.DisconnectReason;
 #pragma warning restore IDE0065
 
 public sealed class SocketIoServerTests
 {
-    private readonly Channel<(string Namespace, DisconnectReason Reason)> _left = Channel.CreateUnbounded<(string, DisconnectReason)>();
+    private readonly Channel<(string Namespace, SocketIoDisconnectReason Reason)> _left = Channel.CreateUnbounded<(string, SocketIoDisconnectReason)>();
     private readonly Channel<SocketIoSocket> _joined = Channel.CreateUnbounded<SocketIoSocket>();
     private readonly Channel<string> _events = Channel.CreateUnbounded<string>();
 
@@ -85,7 +84,7 @@ public sealed class SocketIoServerTests
         using var socket = await JoinAsync(host);
         await socket.SendAsync(packet);
         Assert.Equal("closed 1002", await socket.ReadAsync());
-        Assert.Equal(("/", DisconnectReason.ParseError), await _left.Reader.ReadAsync());
+        Assert.Equal(("/", SocketIoDisconnectReason.ParseError), await _left.Reader.ReadAsync());
         Assert.Equal(0, host.Engine.OpenSessions);
     }
 
@@ -130,7 +129,7 @@ public sealed class SocketIoServerTests
         await using var host = await StartAsync();
         using var socket = await JoinAsync(host);
         await socket.SendAsync("41");
-        Assert.Equal(("/", DisconnectReason.ClientNamespaceDisconnect), await _left.Reader.ReadAsync());
+        Assert.Equal(("/", SocketIoDisconnectReason.ClientNamespaceDisconnect), await _left.Reader.ReadAsync());
         host.Clock.Advance(TimeSpan.FromMilliseconds(300));
         Assert.Equal("2", await socket.ReadAsync());
 
@@ -161,7 +160,7 @@ public sealed class SocketIoServerTests
         await socket.SendAsync("41/custom");
         await socket.SendAsync("42[\"message\",\"message to main namespace\"]");
         Assert.Equal("42[\"message-back\",\"message to main namespace\"]", await socket.ReadAsync());
-        Assert.Equal(("/custom", DisconnectReason.ClientNamespaceDisconnect), await _left.Reader.ReadAsync());
+        Assert.Equal(("/custom", SocketIoDisconnectReason.ClientNamespaceDisconnect), await _left.Reader.ReadAsync());
     }
 
     [Fact, Trait("Requirement", "S26")]
@@ -300,8 +299,8 @@ public sealed class SocketIoServerTests
         Assert.Equal(["42/custom,[\"auth\",{\"b\":2}]", "42[\"message-back\",1]", "42[\"message-back\",2]"], packets[3..]);
 
         Assert.Equal("ok", (await host.PostAsync(sid, "42[\"note\",\"last words\"]\u001e41\u001e41/custom,\u001e1")).Body);
-        Assert.Equal(("/", DisconnectReason.ClientNamespaceDisconnect), await _left.Reader.ReadAsync());
-        Assert.Equal(("/custom", DisconnectReason.ClientNamespaceDisconnect), await _left.Reader.ReadAsync());
+        Assert.Equal(("/", SocketIoDisconnectReason.ClientNamespaceDisconnect), await _left.Reader.ReadAsync());
+        Assert.Equal(("/custom", SocketIoDisconnectReason.ClientNamespaceDisconnect), await _left.Reader.ReadAsync());
         Assert.Equal("note \"last words\"", await _events.Reader.ReadAsync());
         Assert.Equal(0, host.Engine.OpenSessions);
     }
@@ -313,13 +312,13 @@ public sealed class SocketIoServerTests
         using (var socket = await JoinAsync(host))
         {
             socket.Socket.Abort();
-            Assert.Equal(("/", DisconnectReason.TransportClose), await _left.Reader.ReadAsync());
+            Assert.Equal(("/", SocketIoDisconnectReason.TransportClose), await _left.Reader.ReadAsync());
         }
 
         using (await JoinAsync(host))
         {
             host.Clock.Advance(TimeSpan.FromMilliseconds(500));
-            Assert.Equal(("/", DisconnectReason.PingTimeout), await _left.Reader.ReadAsync());
+            Assert.Equal(("/", SocketIoDisconnectReason.PingTimeout), await _left.Reader.ReadAsync());
         }
 
         _joined.Reader.TryRead(out _);
@@ -327,19 +326,19 @@ public sealed class SocketIoServerTests
         using (var socket = await JoinAsync(host))
         {
             (await _joined.Reader.ReadAsync()).Session.Close();
-            Assert.Equal(("/", DisconnectReason.ForcedClose), await _left.Reader.ReadAsync());
+            Assert.Equal(("/", SocketIoDisconnectReason.ForcedClose), await _left.Reader.ReadAsync());
         }
 
         using (var socket = await JoinAsync(host))
         {
             host.Engine.Stop();
-            Assert.Equal(("/", DisconnectReason.ServerShuttingDown), await _left.Reader.ReadAsync());
+            Assert.Equal(("/", SocketIoDisconnectReason.ServerShuttingDown), await _left.Reader.ReadAsync());
         }
 
         Assert.Equal(
             "client namespace disconnect, server namespace disconnect, transport close, transport error, ping timeout, parse error, forced close, slow consumer, server shutting down",
-            string.Join(", ", Enum.GetValues<DisconnectReason>().Select(r => r.ToText())));
-        Assert.Equal([1, 2, 3, 4, 5, 6, 7, 8, 9], Enum.GetValues<DisconnectReason>().Select(r => (int)r));
+            string.Join(", ", Enum.GetValues<SocketIoDisconnectReason>().Select(r => r.ToText())));
+        Assert.Equal([1, 2, 3, 4, 5, 6, 7, 8, 9], Enum.GetValues<SocketIoDisconnectReason>().Select(r => (int)r));
         Assert.Equal([1, 2, 3, 4, 5, 6, 7], Enum.GetValues<CloseReason>().Select(r => (int)r));
     }
 
@@ -355,7 +354,7 @@ public sealed class SocketIoServerTests
         Assert.Equal(SendResult.Closed, server.Emit("late", 1));
         await socket.SendAsync("42[\"message\"]");
         Assert.Equal("41", await socket.ReadAsync());
-        Assert.Equal(("/", DisconnectReason.ServerNamespaceDisconnect), await _left.Reader.ReadAsync());
+        Assert.Equal(("/", SocketIoDisconnectReason.ServerNamespaceDisconnect), await _left.Reader.ReadAsync());
         await socket.SendAsync("40");
         Assert.StartsWith("40{", await socket.ReadAsync(), StringComparison.Ordinal);
     }
@@ -381,6 +380,77 @@ public sealed class SocketIoServerTests
         var gap = SocketIoPacket.EventWithGap("/custom", "kline_data", "{\"subscription_id\":"u8, ",\"seq\":1}"u8);
         Assert.Equal("42/custom,[\"kline_data\",{\"subscription_id\":", System.Text.Encoding.UTF8.GetString(gap.Frame.Head.Span));
         Assert.Equal(",\"seq\":1}]", System.Text.Encoding.UTF8.GetString(gap.Frame.Tail.Span));
+    }
+
+    [Fact]
+    public async Task Rooms_get_what_is_sent_to_them_and_are_left_with_the_namespace()
+    {
+        SocketIoNamespace? main = null;
+        await using var host = await StartAsync(io => main = io.Namespace("/"));
+        var (first, firstSocket) = await ClientAsync();
+        var (second, secondSocket) = await ClientAsync();
+        var (third, _) = await ClientAsync();
+        Assert.True(first.Join("red"));
+        Assert.False(first.Join("red"));
+        Assert.True(first.Join("blue"));
+        Assert.True(second.Join("red"));
+        Assert.Equal(["blue", "red"], first.Rooms.Order(StringComparer.Ordinal));
+        Assert.Equal(2, main!.Room("red").Count);
+        Assert.Empty(main.Room("green"));
+
+        Assert.Equal(2, main.Emit("to-red", 1, room: "red"));
+        Assert.Equal(1, main.Emit("to-others", 2, room: "red", except: first));
+        Assert.Equal(0, main.Emit("to-nobody", 3, room: "green"));
+        Assert.Equal(1, main.EmitRaw("to-blue", "4,{\"_placeholder\":true,\"num\":0}"u8, [new byte[] { 5 }], room: "blue"));
+        Assert.Equal(3, main.Emit("to-all", 6));
+        Assert.Equal(["42[\"to-red\",1]", "451-[\"to-blue\",4,{\"_placeholder\":true,\"num\":0}]", "[05]", "42[\"to-all\",6]"], [await firstSocket.ReadAsync(), await firstSocket.ReadAsync(), await firstSocket.ReadAsync(), await firstSocket.ReadAsync()]);
+        Assert.Equal(["42[\"to-red\",1]", "42[\"to-others\",2]", "42[\"to-all\",6]"], [await secondSocket.ReadAsync(), await secondSocket.ReadAsync(), await secondSocket.ReadAsync()]);
+
+        Assert.True(first.Leave("blue"));
+        Assert.False(first.Leave("blue"));
+        await firstSocket.SendAsync("41");
+        await _left.Reader.ReadAsync();
+        Assert.Empty(first.Rooms);
+        Assert.False(first.Join("red"));
+        Assert.Equal(second, Assert.Single(main.Room("red")));
+        secondSocket.Socket.Abort();
+        await _left.Reader.ReadAsync();
+        Assert.Equal(third, Assert.Single(main.Sockets));
+        Assert.Equal(0, main.Rooms.Count);
+        firstSocket.Dispose();
+        secondSocket.Dispose();
+
+        async Task<(SocketIoSocket Socket, Ws Client)> ClientAsync()
+        {
+            var client = await JoinAsync(host);
+            return (await _joined.Reader.ReadAsync(), client);
+        }
+    }
+
+    [Fact]
+    public async Task Rooms_that_are_joined_while_sockets_leave_keep_nobody()
+    {
+        SocketIoNamespace? main = null;
+        await using var host = await StartAsync(io => main = io.Namespace("/"));
+        for (var round = 0; round < 20; round++)
+        {
+            var client = await JoinAsync(host);
+            var socket = await _joined.Reader.ReadAsync();
+            var joining = Task.Run(() =>
+            {
+                for (var i = 0; i < 1000 && socket.IsConnected; i++)
+                {
+                    socket.Join($"room {i % 7}");
+                    main!.Emit("news", i, room: $"room {i % 5}");
+                    socket.Leave($"room {i % 3}");
+                }
+            });
+            client.Socket.Abort();
+            await _left.Reader.ReadAsync();
+            await joining;
+            client.Dispose();
+            Assert.Equal(0, main!.Rooms.Count);
+        }
     }
 
     [Fact]
@@ -450,7 +520,7 @@ public sealed class SocketIoServerTests
             _joined.Writer.TryWrite(socket);
         }
 
-        void Left(SocketIoSocket socket, DisconnectReason reason) => _left.Writer.TryWrite((socket.Namespace.Name, reason));
+        void Left(SocketIoSocket socket, SocketIoDisconnectReason reason) => _left.Writer.TryWrite((socket.Namespace.Name, reason));
     });
 
     private static async Task<Ws> JoinAsync(TransportHost host)

@@ -1,0 +1,38 @@
+using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
+
+namespace KlineOrleans.Web.Tests;
+
+/// <summary>Keeps what a server logs as a warning or worse. Thread safe.</summary>
+internal sealed class LogKeeper : ILoggerProvider
+{
+    private readonly ConcurrentQueue<(LogLevel Level, string Text)> _entries = new();
+
+    /// <summary>Every entry, with its category and its exception.</summary>
+    public IReadOnlyCollection<string> Entries => [.. _entries.Select(e => e.Text)];
+
+    /// <summary>Those that are errors.</summary>
+    public IReadOnlyCollection<string> Errors => [.. _entries.Where(e => e.Level >= LogLevel.Error).Select(e => e.Text)];
+
+    public ILogger CreateLogger(string categoryName) => new Keeper(this, categoryName);
+
+    public void Dispose()
+    {
+    }
+
+    private sealed class Keeper(LogKeeper owner, string category) : ILogger
+    {
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Warning;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (IsEnabled(logLevel))
+            {
+                owner._entries.Enqueue((logLevel, $"{category}[{eventId.Id}]: {formatter(state, exception)} {exception}"));
+            }
+        }
+    }
+}
