@@ -173,6 +173,52 @@ public sealed class SessionTests
     }
 
     [Fact]
+    public void Rate_limit_lets_no_final_overtake_a_forming_update()
+    {
+        var session = new Session(_lane, _wire, new OutboxLimits(1 << 20, 1_000), _time);
+        var follower = new Follower(session, "S0", _format, 0xFFFF, minTicks: TimeSpan.FromSeconds(1).Ticks);
+        for (var i = 0; i < 5; i++)
+        {
+            // The wire has taken the first; these wait behind it.
+            Offer(follower, TestKlines.Make(KlineInterval.S1, Start.AddSeconds(i), 1, (2 * i) + 1));
+            Offer(follower, TestKlines.Make(KlineInterval.S1, Start.AddSeconds(i), 1, (2 * i) + 2, isFinal: true));
+        }
+
+        Offer(follower, TestKlines.Make(KlineInterval.S1, Start.AddSeconds(5), 1, 11));
+        Finish(session);
+        Assert.Equal(Enumerable.Range(1, 10), Received().Select(k => k.UpdateCount));
+        _wire.IsSlow = false;
+        _time.Advance(TimeSpan.FromSeconds(1.1));
+        _lane.Drain();
+        Assert.Equal(Enumerable.Range(1, 11), Received().Select(k => k.UpdateCount));
+    }
+
+    [Fact]
+    public void Message_larger_than_the_outbox_goes_out_when_nothing_else_waits()
+    {
+        var session = Make(out var follower, new OutboxLimits(50, 1_000));
+        Offer(follower, TestKlines.Make(KlineInterval.S1, Start, 1, 1, isFinal: true));
+        Finish(session);
+        Assert.Single(Received());
+    }
+
+    [Fact]
+    public void What_a_client_missed_never_ends_its_session_for_its_bytes()
+    {
+        var session = Make(out var follower, new OutboxLimits(250, 100));
+        Assert.Equal(50, session.RoomForMissed);
+        for (var i = 0; i < 50; i++)
+        {
+            Offer(follower, TestKlines.Make(KlineInterval.S1, Start.AddSeconds(i), 1, i, isFinal: true), isMissed: true);
+        }
+
+        Assert.Equal(0, session.RoomForMissed);
+        Finish(session);
+        Assert.Equal(50, Received().Count());
+        Assert.Equal(50, session.RoomForMissed);
+    }
+
+    [Fact]
     public void Client_is_told_what_was_skipped_once_it_keeps_up()
     {
         var session = Make(out var follower);
@@ -208,11 +254,11 @@ public sealed class SessionTests
         return session;
     }
 
-    private void Offer(Follower follower, Kline kline)
+    private void Offer(Follower follower, Kline kline, bool isMissed = false)
     {
         var update = new KlineUpdate { Symbol = follower.Symbol, Epoch = 1, Seq = ++_seq, EventTime = Start, ReceivedTime = Start, Klines = [kline] };
         var message = new FeedMessage(update, 1, _seq - 1);
-        _lane.Post(new Offering(follower, message, message.Encode(_format, message.Changed)), follower);
+        _lane.Post(new Offering(follower, message, message.Encode(_format, message.Changed), isMissed), follower);
         _lane.Drain();
     }
 
@@ -229,9 +275,9 @@ public sealed class SessionTests
 
     private IEnumerable<Kline> Received() => _wire.Received.SelectMany(m => ((TestPayload)m.Payload).Klines);
 
-    private sealed class Offering(Follower follower, FeedMessage message, Payload payload) : ILaneWork
+    private sealed class Offering(Follower follower, FeedMessage message, Payload payload, bool isMissed) : ILaneWork
     {
-        public void Run(object argument) => follower.Session.Offer(follower, message, message.Changed, payload);
+        public void Run(object argument) => follower.Session.Offer(follower, message, message.Changed, payload, counts: !isMissed);
     }
 
     private sealed class ThrowingWire : ISessionWire

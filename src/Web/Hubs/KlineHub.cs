@@ -38,12 +38,13 @@ internal sealed class KlineHub(HubServices services, ILogger<KlineHub> log) : Hu
         try
         {
             CheckIntervals(feed.Rules, intervals);
-            var followed = client.Follow(feed, intervals, all => new Follower(client.Session, symbol!, format, all, minTicks), resume, limit + 1, services.MostMissed)
+            var followed = client.Follow(feed, intervals, all => new Follower(client.Session, symbol!, format, all, minTicks), resume, limit + 1, client.Session.RoomForMissed)
                 ?? throw HubRequest.Refuse(new ApiError(ApiErrorCode.SubscriptionLimit, string.Create(CultureInfo.InvariantCulture, $"A client may follow {Grant.SubscriptionLimit} pairs of symbol and interval; this one follows {client.Subscriptions}.")));
             isKept = true;
             var (follower, attached) = followed;
             var pages = await Histories(attached, follower.Intervals, limit, symbol!, client, follower);
             var status = services.Feeds.Status(feed);
+            follower.HeldSince = services.Time.GetTimestamp();
             var json = HubJson.Make((symbol, attached, pages, status, exact), static (json, a) => WriteStart(json, a.symbol!, a.attached, a.pages, a.status, a.exact));
             return new HubJson(json, () =>
             {
@@ -152,7 +153,8 @@ internal sealed class KlineHub(HubServices services, ILogger<KlineHub> log) : Hu
     public async IAsyncEnumerable<HubJson> Klines(JsonElement symbol, JsonElement interval, JsonElement resume, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var client = Client;
-        var wire = new StreamWire();
+        // A client reads all its calls from one connection: one that does not keep up with a stream does not keep up.
+        var wire = new StreamWire(() => client.Close(DisconnectReason.SlowConsumer));
         var session = new Session(services.Feeds.NextLane(), wire, services.OutboxLimits, services.Time);
         MintFeed? feed = null;
         Follower? follower = null;
@@ -181,7 +183,7 @@ internal sealed class KlineHub(HubServices services, ILogger<KlineHub> log) : Hu
                 var made = new Follower(session, name!, services.Formats.Get(exact: false), 1 << (int)wanted);
                 follower = made;
                 var limit = services.Options.History.Default;
-                var attached = feed.Attach(made, null, position, limit + 1, services.MostMissed);
+                var attached = feed.Attach(made, null, position, limit + 1, session.RoomForMissed);
                 var pages = await ReadHistories(attached, made.Intervals, limit);
                 return new HubJson(HubJson.Make((name, attached, pages, Status: services.Feeds.Status(feed)), static (json, a) => WriteStart(json, a.name!, a.attached, a.pages, a.Status, exact: false)));
             });
@@ -346,7 +348,4 @@ internal sealed class HubServices(MintFeeds feeds, KlineViews views, KlineHistor
     public TimeProvider Time => time;
 
     public OutboxLimits OutboxLimits { get; } = new(options.Value.Outbox.Bytes, options.Value.Outbox.Messages);
-
-    /// <summary>A client that missed more begins anew, rather than with a full outbox.</summary>
-    public int MostMissed { get; } = options.Value.Outbox.Messages / 2;
 }

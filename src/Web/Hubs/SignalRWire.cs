@@ -79,7 +79,8 @@ internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider 
 }
 
 /// <summary>A streaming call as a session's wire: the caller takes one item after the other, and the next batch follows when it took the last.</summary>
-internal sealed class StreamWire : ISessionWire
+/// <param name="onSlow">Called when too much waited. Must not block.</param>
+internal sealed class StreamWire(Action onSlow) : ISessionWire
 {
     private readonly System.Threading.Channels.Channel<HubJson> _items = System.Threading.Channels.Channel.CreateUnbounded<HubJson>();
     private TaskCompletionSource? _taken;
@@ -99,8 +100,15 @@ internal sealed class StreamWire : ISessionWire
         return new ValueTask(taken.Task);
     }
 
-    public void Close(DisconnectReason reason, Task written) =>
-        _items.Writer.TryComplete(reason == DisconnectReason.SlowConsumer ? new HubException($"{(int)ApiErrorCode.Busy}: SlowConsumer: too much waited for this client. Come back and resume.") : null);
+    public void Close(DisconnectReason reason, Task written)
+    {
+        var isSlow = reason == DisconnectReason.SlowConsumer;
+        _items.Writer.TryComplete(isSlow ? new HubException($"{(int)ApiErrorCode.Busy}: SlowConsumer: too much waited for this client. Come back and resume.") : null);
+        if (isSlow)
+        {
+            onSlow();
+        }
+    }
 
     /// <summary>The next item; null when the session has ended.</summary>
     public async ValueTask<HubJson?> Next(CancellationToken cancellationToken)

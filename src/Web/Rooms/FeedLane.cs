@@ -81,7 +81,7 @@ internal sealed class FeedLane(Lane lane) : ILaneWork
             var intervals = follower.Intervals & message.Changed;
             if (intervals != 0)
             {
-                follower.Session.Offer(follower, message, intervals, message.Encode(follower.Format, intervals));
+                follower.Session.Offer(follower, message, intervals, message.Encode(follower.Format, intervals), counts: false);
             }
         }
     }
@@ -108,7 +108,7 @@ internal sealed class FeedLane(Lane lane) : ILaneWork
             for (var i = 0; i < room.Count; i++)
             {
                 var follower = room.Followers[i];
-                if (follower.IsHeld && !follower.IsAlwaysAnswered && tick.Now - follower.HeldSince > tick.LongestHold)
+                if (follower.IsHeld && !follower.IsAlwaysAnswered && follower.HeldSince < tick.Now - tick.LongestHold)
                 {
                     // A client that asked without wanting an answer gets none, so nothing can come before it.
                     ((ILaneWork)follower.Session).Run(follower);

@@ -1,11 +1,15 @@
 namespace KlineOrleans.Web;
 
-/// <summary>One session's subscription to one mint. Its mutable state belongs to the session's lane, except <see cref="IsOver"/>.</summary>
+/// <summary>One session's subscription to one mint. Its mutable state belongs to the session's lane, except <see cref="IsOver"/> and <see cref="HeldSince"/>.</summary>
 /// <param name="intervals">Which intervals (bit: the enum's number).</param>
 /// <param name="minTicks">The least time between two updates of forming klines, in ticks of the clock; 0: none.</param>
 internal sealed class Follower(Session session, string symbol, WireFormat format, int intervals, long minTicks = 0)
 {
+    /// <summary>See <see cref="HeldSince"/>.</summary>
+    public const long NotAnswered = long.MaxValue;
+
     private volatile bool _isOver;
+    private long _heldSince = NotAnswered;
 
     public Session Session => session;
 
@@ -33,14 +37,21 @@ internal sealed class Follower(Session session, string symbol, WireFormat format
     /// <summary>The answer to the subscription is not written yet, and must come first.</summary>
     public bool IsHeld { get; set; }
 
-    /// <summary>Since when it is held, by the clock's ticks.</summary>
-    public long HeldSince { get; set; }
+    /// <summary>Since when its answer could have been written, by the clock's ticks; <see cref="NotAnswered"/> while it is still made.</summary>
+    public long HeldSince
+    {
+        get => Volatile.Read(ref _heldSince);
+        set => Volatile.Write(ref _heldSince, value);
+    }
 
     /// <summary>When the next update of forming klines may be sent, by the clock's ticks.</summary>
     public long NotBefore { get; set; }
 
     /// <summary>The newest replaceable update in the outbox.</summary>
     public OutboxNode? LastForming { get; set; }
+
+    /// <summary>Final klines and corrections in the outbox. What came before them is due with them, whatever the rate: order comes first.</summary>
+    public int SolidWaiting { get; set; }
 
     /// <summary>Updates replaced since the client was told.</summary>
     public long Skipped { get; set; }

@@ -177,7 +177,6 @@ internal sealed class MintFeed
 
             var missed = resume is { } position ? Missed(position, mostMissed) : null;
             follower.IsHeld = true;
-            follower.HeldSince = _services.Time.GetTimestamp();
             var number = follower.Session.Lane.Number;
             var lane = _lanes[number] ??= new FeedLane(follower.Session.Lane);
             _followers[number]++;

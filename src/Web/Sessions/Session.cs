@@ -90,6 +90,9 @@ internal sealed class Session : ILaneWork
     /// <summary>Updates that newer ones replaced so far.</summary>
     public long Conflated { get; private set; }
 
+    /// <summary>How many missed updates a client that comes back may be sent now; where it missed more it begins anew, rather than with a full outbox. Thread safe: an estimate.</summary>
+    public int RoomForMissed => Math.Max(0, (_limits.Messages / 2) - Pending);
+
     /// <summary>Messages that wait, those being written included.</summary>
     public int Pending => _messages + _batchCount;
 
@@ -152,7 +155,8 @@ internal sealed class Session : ILaneWork
 
     /// <summary>Takes a room's message for the client.</summary>
     /// <param name="since">The message's <see cref="FeedMessage.Since"/>; 0 for one that is sent later than it came because the client was away.</param>
-    public void Offer(Follower follower, FeedMessage message, int intervals, Payload payload, long since = 0)
+    /// <param name="counts">False for what the client missed: its number is bounded before it is sent, and to end the session for its bytes would only bring the client back for the same.</param>
+    public void Offer(Follower follower, FeedMessage message, int intervals, Payload payload, long since = 0, bool counts = true)
     {
         if (_ended.Task.IsCompleted || follower.IsOver)
         {
@@ -161,9 +165,7 @@ internal sealed class Session : ILaneWork
 
         if (message.IsSolid(intervals))
         {
-            // Nothing that is due waits behind what is only limited in rate.
-            follower.NotBefore = 0;
-            Add(payload, follower, null, intervals, since);
+            Add(payload, follower, null, intervals, since, counts: counts);
             return;
         }
 
@@ -178,7 +180,7 @@ internal sealed class Session : ILaneWork
             }
         }
 
-        Add(payload, follower, message, intervals, since);
+        Add(payload, follower, message, intervals, since, counts: counts);
     }
 
     /// <summary>Once a second: tells what was skipped.</summary>
@@ -254,7 +256,7 @@ internal sealed class Session : ILaneWork
             {
                 // Waits for the answer to its subscription.
             }
-            else if (follower is { MinTicks: > 0 } && node.Forming is not null && follower.NotBefore > (now = now == 0 ? _time.GetTimestamp() : now))
+            else if (follower is { MinTicks: > 0, SolidWaiting: 0 } && node.Forming is not null && follower.NotBefore > (now = now == 0 ? _time.GetTimestamp() : now))
             {
                 wait = Math.Min(wait, follower.NotBefore - now);
             }
@@ -365,7 +367,7 @@ internal sealed class Session : ILaneWork
         }
     }
 
-    private void Add(Payload payload, Follower? follower, FeedMessage? forming, int intervals, long since = 0, TaskCompletionSource? sent = null)
+    private void Add(Payload payload, Follower? follower, FeedMessage? forming, int intervals, long since = 0, TaskCompletionSource? sent = null, bool counts = true)
     {
         if (_ended.Task.IsCompleted)
         {
@@ -373,7 +375,9 @@ internal sealed class Session : ILaneWork
             return;
         }
 
-        if (sent is null && (Pending + 1 > _limits.Messages || PendingBytes + payload.Length > _limits.Bytes))
+        // A single message always fits, or a client could come back for it for ever.
+        var length = sent is null && counts ? payload.Length : 0;
+        if (sent is null && Pending > 0 && (Pending + 1 > _limits.Messages || (length > 0 && PendingBytes + length > _limits.Bytes)))
         {
             EndNow(DisconnectReason.SlowConsumer);
             return;
@@ -385,14 +389,21 @@ internal sealed class Session : ILaneWork
         node.Forming = forming;
         node.Intervals = intervals;
         node.Sent = sent;
-        node.Length = sent is null ? payload.Length : 0;
+        node.Length = length;
         node.Since = since;
         Append(node);
         _messages++;
         _bytes += node.Length;
-        if (follower is not null && forming is not null)
+        if (follower is not null)
         {
-            follower.LastForming = node;
+            if (forming is null)
+            {
+                follower.SolidWaiting++;
+            }
+            else
+            {
+                follower.LastForming = node;
+            }
         }
 
         Touch();
@@ -434,9 +445,16 @@ internal sealed class Session : ILaneWork
     private void Remove(OutboxNode node)
     {
         Unlink(node);
-        if (node.Follower is { } follower && follower.LastForming == node)
+        if (node.Follower is { } follower)
         {
-            follower.LastForming = null;
+            if (node.Forming is null)
+            {
+                follower.SolidWaiting--;
+            }
+            else if (follower.LastForming == node)
+            {
+                follower.LastForming = null;
+            }
         }
 
         _messages--;

@@ -148,7 +148,7 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
         var feed = await services.Hub.Feeds.Enter(symbol!);
         // The longest interval: every trade changes its newest kline, which rarely gives way to another.
         var longest = 1 << (int)feed.Rules.Intervals[^1];
-        var followed = client.Follow(feed, longest, bits => new Follower(client.Session, symbol!, format, bits) { IsAlwaysAnswered = true }, null, 1, services.Hub.MostMissed, PricePlace, cost: 1);
+        var followed = client.Follow(feed, longest, bits => new Follower(client.Session, symbol!, format, bits) { IsAlwaysAnswered = true }, null, 1, client.Session.RoomForMissed, PricePlace, cost: 1);
         if (followed is null)
         {
             services.Hub.Feeds.Leave(feed);
@@ -240,7 +240,7 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
             }
 
             var format = formats.Get(services.HasVolume(symbol, feed.Source));
-            var followed = client.Follow(feed, place, bits => new Follower(client.Session, symbol, format, bits) { Middle = id, IsAlwaysAnswered = true }, resume, limit + 1, services.Hub.MostMissed, place, cost: 1);
+            var followed = client.Follow(feed, place, bits => new Follower(client.Session, symbol, format, bits) { Middle = id, IsAlwaysAnswered = true }, resume, limit + 1, client.Session.RoomForMissed, place, cost: 1);
             if (followed is null)
             {
                 return LimitReached();

@@ -62,10 +62,14 @@ internal abstract class EventFormat(bool hasVolume, TimeProvider time) : WireFor
         });
 
     /// <summary>Writes the data of a <c>kline_data</c> and says where its gap is: the four bytes from the returned position on stand in it.</summary>
-    protected static int WriteKlineData(ArrayBufferWriter<byte> buffer, Utf8JsonWriter json, KlineUpdate update, in Kline kline, bool hasVolume, long now)
+    /// <param name="isLast">
+    /// Whether it is the last of the update's messages. The others carry the position before the update: a client that is cut off between two of them resumes from
+    /// there, and so misses none.
+    /// </param>
+    protected static int WriteKlineData(ArrayBufferWriter<byte> buffer, Utf8JsonWriter json, FeedMessage message, in Kline kline, bool isLast, bool hasVolume, long now)
     {
         json.WriteStartObject();
-        json.WriteString("symbol", update.Symbol);
+        json.WriteString("symbol", message.Update.Symbol);
         json.WriteString("interval", KlineJson.Name(kline.Interval));
         json.WritePropertyName("subscription_id");
         json.Flush();
@@ -74,10 +78,22 @@ internal abstract class EventFormat(bool hasVolume, TimeProvider time) : WireFor
         json.WritePropertyName("data");
         CandleJson.Write(json, kline, hasVolume);
         json.WriteNumber("timestamp", now);
-        SignalRFormat.WritePosition(json, update.Epoch, update.Seq);
+        SignalRFormat.WritePosition(json, isLast ? message.Update.Epoch : message.BeforeEpoch, isLast ? message.Update.Seq : message.BeforeSeq);
         json.WriteEndObject();
         json.Flush();
         return gap;
+    }
+
+    /// <summary>How many of the update's klines are of the intervals.</summary>
+    protected static int Count(KlineUpdate update, int intervals)
+    {
+        var count = 0;
+        foreach (ref readonly var kline in update.Klines.AsSpan())
+        {
+            count += (intervals >> (int)kline.Interval) & 1;
+        }
+
+        return count;
     }
 
     /// <summary>The length of what stands in a gap until it is filled: <c>null</c>.</summary>

@@ -23,6 +23,7 @@ internal sealed class SocketIoEventFormat(string ns, bool hasVolume, TimeProvide
         var buffer = new ArrayBufferWriter<byte>(512);
         List<SocketIoPacket> packets = [];
         var now = Time.GetUtcNow().ToUnixTimeMilliseconds();
+        var left = Count(message.Update, intervals);
         using var json = new Utf8JsonWriter(buffer, CandleJson.Options);
         foreach (ref readonly var kline in message.Update.Klines.AsSpan())
         {
@@ -33,7 +34,7 @@ internal sealed class SocketIoEventFormat(string ns, bool hasVolume, TimeProvide
 
             buffer.ResetWrittenCount();
             json.Reset();
-            var gap = WriteKlineData(buffer, json, message.Update, kline, hasVolume, now);
+            var gap = WriteKlineData(buffer, json, message, kline, isLast: --left == 0, hasVolume, now);
             packets.Add(SocketIoPacket.EventWithGap(ns, "kline_data", buffer.WrittenSpan[..gap], buffer.WrittenSpan[(gap + GapLength)..]));
         }
 

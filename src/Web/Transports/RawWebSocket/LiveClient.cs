@@ -83,7 +83,7 @@ internal sealed class LiveClient(Client client, AccessGrant grant, WebSocketServ
         {
             var feed = await services.Hub.Feeds.Enter(symbol);
             var format = server.Live(isArray, services.HasVolume(symbol, feed.Source));
-            var followed = client.Follow(feed, IntervalBits.Of(feed.Rules.Intervals), bits => new Follower(client.Session, symbol, format, bits), null, 1, services.Hub.MostMissed, cost: 1);
+            var followed = client.Follow(feed, IntervalBits.Of(feed.Rules.Intervals), bits => new Follower(client.Session, symbol, format, bits), null, 1, client.Session.RoomForMissed, cost: 1);
             if (followed is null)
             {
                 // The client is gone.

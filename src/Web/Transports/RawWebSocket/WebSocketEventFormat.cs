@@ -48,6 +48,7 @@ internal sealed class WebSocketEventFormat(bool hasVolume, TimeProvider time) : 
         var buffer = new ArrayBufferWriter<byte>(512);
         List<(int Start, int Gap, int End)> places = [];
         var now = Time.GetUtcNow().ToUnixTimeMilliseconds();
+        var left = Count(message.Update, intervals);
         using (var json = new Utf8JsonWriter(buffer, CandleJson.Options))
         {
             foreach (ref readonly var kline in message.Update.Klines.AsSpan())
@@ -62,7 +63,7 @@ internal sealed class WebSocketEventFormat(bool hasVolume, TimeProvider time) : 
                 json.WriteStartObject();
                 json.WriteString("type", "kline_data");
                 json.WritePropertyName("data");
-                var gap = WriteKlineData(buffer, json, message.Update, kline, hasVolume, now);
+                var gap = WriteKlineData(buffer, json, message, kline, isLast: --left == 0, hasVolume, now);
                 json.WriteNumber("timestamp", now);
                 json.WriteEndObject();
                 json.Flush();
