@@ -6,11 +6,11 @@ using KlineOrleans.Contracts;
 namespace KlineOrleans.Grains.Tests;
 
 /// <summary>A configured source whose chunks a test gives. Reading from a checkpoint goes on after that many chunks.</summary>
-internal sealed class FakeSources(KlineRules rules, IReadOnlyList<SourceChunk> chunks, bool ends = true) : ITradeSourceFactory
+internal sealed class FakeSources(KlineRules rules, IReadOnlyList<SourceChunk> chunks, bool ends = true, params string[] others) : ITradeSourceFactory
 {
     public const string Name = "fake";
 
-    public ImmutableArray<SourceDescription> Sources { get; } = [new(Name, "Replay", rules, IsSimulated: false, IsChain: true)];
+    public ImmutableArray<SourceDescription> Sources { get; } = [new(Name, "Replay", rules, IsSimulated: false, IsChain: true), .. others.Select(o => new SourceDescription(o, "Replay", rules, IsSimulated: false, IsChain: true))];
 
     /// <summary>Runs before each chunk is given.</summary>
     public Func<int, Task> BeforeChunk { get; set; } = _ => Task.CompletedTask;

@@ -16,6 +16,10 @@ public sealed record TradeBatch
     /// <summary>The trades are a correction of order (see <see cref="SourceChunk.Ordered"/>): whole slots, in the chain's order.</summary>
     [Id(2)]
     public bool IsSlotOrder { get; init; }
+
+    /// <summary>With these the mint has every trade up to the present since <see cref="IKlineGrain.Begin"/>: the source's clock counts for it from here on.</summary>
+    [Id(3)]
+    public bool IsCaughtUp { get; init; }
 }
 
 /// <summary>What became of a batch. Immutable.</summary>

@@ -49,6 +49,12 @@ public sealed record SourceChunk(ImmutableArray<Trade> Trades, string Checkpoint
     /// <summary>Symbols that begin here with a past of their own; empty for most chunks. A chunk that has any has no trades.</summary>
     /// <remarks>See <see cref="SymbolKlines"/> for what the reader does with each, before it passes this chunk on or saves its checkpoint.</remarks>
     public ImmutableArray<SymbolKlines> History { get; init; } = [];
+
+    /// <summary>
+    /// Symbols of an earlier <see cref="History"/> whose trades have reached the present with this chunk's. Until then the source's clock, which does not wait for a
+    /// symbol that begins, makes nothing of theirs final. Named again where it is not certain that it was heard.
+    /// </summary>
+    public ImmutableArray<string> CaughtUp { get; init; } = [];
 }
 
 /// <summary>A symbol begins: its klines up to <see cref="From"/>, as the source's venue says them. Every later trade of it comes as a trade. Immutable.</summary>
@@ -61,7 +67,7 @@ public sealed record SourceChunk(ImmutableArray<Trade> Trades, string Checkpoint
 /// </para>
 /// <para>
 /// Given on a symbol's first start, and again when the source was away longer than trades reach back. Then the grain drops its forming klines,
-/// which lack trades that never come, and goes on from these. So the reader stops at this chunk: it writes <see cref="Klines"/>, gives
+/// which lack trades that never come, and goes on from these. So the symbol stops at this chunk: the reader writes <see cref="Klines"/>, gives
 /// <see cref="Forming"/> to the grain, saves, and saves the checkpoint, before any later trade of the symbol. All of it may be given again.
 /// </para>
 /// <para>
@@ -75,6 +81,9 @@ public sealed record SymbolKlines(string Symbol, ImmutableArray<Kline> Klines)
 {
     /// <summary>Where the past ends and trades begin, UTC: no trade of the symbol before it is given, all from it on are. The start of a minute.</summary>
     public DateTimeOffset From { get; init; }
+
+    /// <summary>The source's clock, UTC, where the trades end that it gave of the symbol before: what that clock makes final is whole and stays. Null if it may have given none.</summary>
+    public DateTimeOffset? WholeTo { get; init; }
 
     /// <summary>Forming klines as of <see cref="From"/>, shortest interval first.</summary>
     public ImmutableArray<Kline> Forming { get; init; } = [];

@@ -27,6 +27,10 @@ public enum ApplyResult
 /// A bucket stays here until it is final and <see cref="ArchiveTaken"/>; with <see cref="AddHistory"/> it stays through the correction window. Buckets
 /// before <see cref="CoveredFrom"/> are in the archive only: <see cref="NeedsHistory"/> tells when a trade needs them back.
 /// </para>
+/// <para>
+/// <see cref="BeginFrom"/> starts from klines that somebody else built. Their sums stand beside those of the trades since (<see cref="Level.Seed"/>) and join
+/// them when the bucket ends, so that they flow into no longer interval: each longer one has its own.
+/// </para>
 /// <para>Sums are exact to 28 significant digits: adding more rounds, and order may then show in the last digit.</para>
 /// </remarks>
 public sealed class KlineBuilder
@@ -34,7 +38,7 @@ public sealed class KlineBuilder
     /// <summary>Flat klines announced at once, per interval, after a long silence. Older ones are derived by whoever reads history.</summary>
     public const int MostFlatKlines = 1_000;
 
-    private const byte StateVersion = 1;
+    private const byte StateVersion = 2;
 
     private static readonly Comparer<Kline> ByOpenTime = Comparer<Kline>.Create(static (a, b) => a.OpenTime.CompareTo(b.OpenTime));
 
@@ -45,6 +49,9 @@ public sealed class KlineBuilder
 
     /// <summary>The clock, in ticks since 1970; <see cref="long.MinValue"/> before the first trade.</summary>
     private long _clock = long.MinValue;
+
+    /// <summary>Trades before this moment, in ticks since 1970, are in the klines that <see cref="BeginFrom"/> was given.</summary>
+    private long _begun = long.MinValue;
 
     /// <summary>The next moment at which a bucket becomes final or, with flat klines, begins: the earliest of <see cref="_due"/>.</summary>
     private long _nextDue = long.MaxValue;
@@ -84,6 +91,9 @@ public sealed class KlineBuilder
     /// <summary>Whether <see cref="TakeChanges"/> has anything to give.</summary>
     public bool HasChanges => _changed;
 
+    /// <summary>From <see cref="BeginFrom"/> until <see cref="CaughtUp"/>: trades up to the present are still to come, so that only their own times may move the clock.</summary>
+    public bool IsCatchingUp { get; private set; }
+
     /// <summary>Final klines that <see cref="TakeUnarchived"/> would give.</summary>
     public int Unarchived { get; private set; }
 
@@ -98,6 +108,11 @@ public sealed class KlineBuilder
     {
         Advance(Ticks(trade.ReceivedTime));
         var seconds = Seconds(trade.EventTime);
+        if (Ticks(trade.EventTime) < _begun)
+        {
+            return false;
+        }
+
         var first = _levels[0];
         if (seconds >= first.Current.Open && first.Current.Exists)
         {
@@ -118,7 +133,8 @@ public sealed class KlineBuilder
         var seconds = Seconds(trade.EventTime);
         foreach (var level in _levels)
         {
-            if (level.Interval.OpenSeconds(seconds) < level.CoveredFrom)
+            var open = level.Interval.OpenSeconds(seconds);
+            if (open < level.CoveredFrom && open != level.Partial)
             {
                 return true;
             }
@@ -126,6 +142,85 @@ public sealed class KlineBuilder
 
         return false;
     }
+
+    /// <summary>
+    /// Forgets everything and begins from klines that another has built up to <paramref name="from"/>: trades before it are in them and count as seen, those from
+    /// it on are still to come. Final klines not archived are forgotten too. The clock is set to that moment, backwards if need be, and <see cref="IsCatchingUp"/>.
+    /// </summary>
+    /// <param name="from">Where trades go on, UTC.</param>
+    /// <param name="forming">The sums so far of the buckets that hold <paramref name="from"/> and began before it. Other klines and intervals not built are passed over.</param>
+    /// <param name="unknown">
+    /// Intervals whose sums so far nobody knows. Their bucket at <paramref name="from"/> is never shown, nor given to the archive; nor is that of an interval
+    /// whose sums are missing while those of a shorter one are there.
+    /// </param>
+    /// <param name="before">For each interval (index: its place in <see cref="KlineRules.Intervals"/>) the newest kline before the bucket at <paramref name="from"/>; null where there is none.</param>
+    public void BeginFrom(DateTimeOffset from, ReadOnlySpan<Kline> forming, ReadOnlySpan<KlineInterval> unknown, ReadOnlySpan<Kline?> before)
+    {
+        _begun = _clock = Ticks(from);
+        IsCatchingUp = true;
+        _recent.Clear();
+        _historyUsed = long.MinValue;
+        Unarchived = 0;
+        Forgotten++;
+        _changed = _currentsChanged = true;
+        decimal? newestClose = null;
+        var isEmpty = false;
+        for (var i = _levels.Length - 1; i >= 0; i--)
+        {
+            var level = _levels[i] = new Level(_levels[i].Interval, i);
+            level.CoveredFrom = level.Interval.OpenSeconds(Seconds(from));
+            foreach (ref readonly var kline in forming)
+            {
+                if (kline.Interval == level.Interval && kline.OpenTime == kline.Interval.OpenTime(from) && kline.OpenTime < from)
+                {
+                    level.Seed = new Seed(Bucket.FromKline(kline));
+                    newestClose = kline.Close.Value;
+                }
+            }
+
+            if (level.Seed is null && level.CoveredFrom * TimeSpan.TicksPerSecond < Ticks(from))
+            {
+                // Nothing traded in the longer bucket: then nothing did in a shorter one inside it.
+                isEmpty |= !unknown.Contains(level.Interval);
+                level.Partial = isEmpty ? Bucket.None : level.CoveredFrom;
+            }
+        }
+
+        var shorterHasPast = false;
+        foreach (var level in _levels)
+        {
+            var open = level.CoveredFrom;
+            if (shorterHasPast && level.Seed is null)
+            {
+                level.Partial = open;
+            }
+
+            var hasPast = level.Seed is not null || level.Partial != Bucket.None;
+            shorterHasPast |= hasPast;
+
+            // Without a trade in this bucket, the newest trade of all stands before it. Where only a part is known, what follows it goes on from that trade, or from nothing.
+            level.BaseClose = level.Partial != Bucket.None ? newestClose : level.Seed is not null || newestClose is null ? CloseBefore(open, before) : newestClose;
+            level.BaseRevision = before[level.Index]?.Revision ?? 0;
+            _due[level.Index] = long.MaxValue;
+            if (level.BaseClose is not null)
+            {
+                level.FlatFrom = open;
+            }
+
+            if (hasPast)
+            {
+                Begin(level, open);
+            }
+
+            AnnounceFlats(level, long.MaxValue);
+            _due[level.Index] = DueOf(level);
+        }
+
+        FindNextDue();
+    }
+
+    /// <summary>Every trade up to the present has come: the source's clock counts again.</summary>
+    public void CaughtUp() => IsCatchingUp = false;
 
     /// <summary>The klines that <see cref="AddHistory"/> needs are those that end after this moment.</summary>
     public DateTimeOffset HistoryFrom(in Trade oldest)
@@ -176,6 +271,11 @@ public sealed class KlineBuilder
     {
         Advance(Ticks(trade.ReceivedTime));
         var seconds = Seconds(trade.EventTime);
+        if (Ticks(trade.EventTime) < _begun)
+        {
+            return ApplyResult.Duplicate;
+        }
+
         if (IsLate(trade))
         {
             return _recent.Contains(trade.Order.Id) ? ApplyResult.Duplicate : ApplyResult.Late;
@@ -298,13 +398,15 @@ public sealed class KlineBuilder
         {
             var level = _levels[i];
             Newest(level, ref newest);
+            var isShown = newest.Exists && newest.Open != level.Partial;
+            var shown = level.Seed is { } seed ? seed.And(newest) : newest;
             var from = into.Count;
-            if (_currentsChanged && newest.Exists && level.FlatBegun > newest.Open)
+            if (_currentsChanged && isShown && level.FlatBegun > shown.Open)
             {
                 // Late, into a bucket that the clock has left: what was begun flat after it follows its close.
-                for (var open = newest.Open + level.Length; open <= level.FlatBegun; open += level.Length)
+                for (var open = shown.Open + level.Length; open <= level.FlatBegun; open += level.Length)
                 {
-                    AddFlat(level, open, newest.LastPrice, 0, isFinal: false);
+                    AddFlat(level, open, shown.LastPrice, 0, isFinal: false);
                 }
 
                 _changed = false;
@@ -332,9 +434,9 @@ public sealed class KlineBuilder
                 level.Changed = 0;
             }
 
-            if (_currentsChanged && newest.Exists)
+            if (_currentsChanged && isShown)
             {
-                into.Add(newest.ToKline(level.Interval, OpenOf(level, level.Closed.Count), Rules.WicksIgnoreOpen, isFinal: false, revision: 0));
+                into.Add(shown.ToKline(level.Interval, OpenOf(level, level.Closed.Count), Rules.WicksIgnoreOpen, isFinal: false, revision: 0));
             }
 
             if (Rules.Empty == EmptyPolicy.Flat)
@@ -359,9 +461,9 @@ public sealed class KlineBuilder
                 into.Add(ToKline(level, at));
             }
 
-            if (newest.Exists)
+            if (newest.Exists && newest.Open != level.Partial)
             {
-                into.Add(newest.ToKline(level.Interval, OpenOf(level, level.Closed.Count), Rules.WicksIgnoreOpen, isFinal: false, revision: 0));
+                into.Add((level.Seed is { } seed ? seed.And(newest) : newest).ToKline(level.Interval, OpenOf(level, level.Closed.Count), Rules.WicksIgnoreOpen, isFinal: false, revision: 0));
             }
         }
     }
@@ -425,6 +527,8 @@ public sealed class KlineBuilder
     {
         writer.Write(StateVersion);
         writer.Write(_clock);
+        writer.Write(_begun);
+        writer.Write(IsCatchingUp);
         writer.Write(_levels.Length);
         foreach (var level in _levels)
         {
@@ -440,6 +544,12 @@ public sealed class KlineBuilder
             writer.Write(level.FlatFrom);
             writer.Write(level.FlatBegun);
             writer.Write(level.Current);
+            writer.Write(level.Partial);
+            writer.Write(level.Seed is not null);
+            if (level.Seed is { } seed)
+            {
+                writer.Write(seed.Sums);
+            }
 
             // Final klines that the archive has are not needed again: they are read back if a late trade wants them.
             var from = 0;
@@ -482,12 +592,18 @@ public sealed class KlineBuilder
     {
         var builder = new KlineBuilder(rules);
         var version = reader.ReadByte();
-        if (version != StateVersion)
+        if (version is not (1 or StateVersion))
         {
-            throw new InvalidDataException($"Grain state has version {version}; this program reads version {StateVersion}.");
+            throw new InvalidDataException($"Grain state has version {version}; this program reads the versions up to {StateVersion}.");
         }
 
         builder._clock = reader.ReadInt64();
+        if (version > 1)
+        {
+            builder._begun = reader.ReadInt64();
+            builder.IsCatchingUp = reader.ReadBoolean();
+        }
+
         Level? dropped = null;
         for (var n = reader.ReadInt32(); n > 0; n--)
         {
@@ -500,6 +616,12 @@ public sealed class KlineBuilder
             level.FlatFrom = reader.ReadInt64();
             level.FlatBegun = reader.ReadInt64();
             level.Current = reader.ReadBucket();
+            if (version > 1)
+            {
+                level.Partial = reader.ReadInt64();
+                level.Seed = reader.ReadBoolean() ? new Seed(reader.ReadBucket()) : null;
+            }
+
             var count = reader.ReadInt32();
             var close = reader.ReadDecimal();
             var revision = reader.ReadInt32();
@@ -542,7 +664,7 @@ public sealed class KlineBuilder
         return builder;
     }
 
-    /// <summary>Begins the newest bucket of intervals that the state did not hold: they count trades from here on.</summary>
+    /// <summary>Begins the newest bucket of intervals that the state did not hold: they count trades from here on, and this bucket, being a part, is not shown.</summary>
     private void BeginMissing()
     {
         for (var i = 1; i < _levels.Length; i++)
@@ -550,6 +672,7 @@ public sealed class KlineBuilder
             if (_levels[i - 1].Current.Exists && !_levels[i].Current.Exists)
             {
                 Begin(_levels[i], _levels[i].Interval.OpenSeconds(_levels[i - 1].Current.Open));
+                _levels[i].Partial = _levels[i].Current.Open;
             }
         }
     }
@@ -663,8 +786,19 @@ public sealed class KlineBuilder
             _levels[i + 1].Current.Add(level.Current);
         }
 
+        if (level.Current.Open == level.Partial)
+        {
+            // A part of a kline: nobody is told, and nothing is stored. What follows goes on from its close.
+            level.BaseClose = level.Current.UpdateCount > 0 ? level.Current.LastPrice : level.BaseClose;
+            level.CoveredFrom = level.Current.Open + level.Length;
+            level.FlatFrom = Math.Max(level.FlatFrom, level.CoveredFrom);
+            level.Current = Bucket.Empty(Bucket.None);
+            return;
+        }
+
         ref var closed = ref level.Closed.Add();
-        closed.Sums = level.Current;
+        closed.Sums = level.Seed is { } seed ? seed.And(level.Current) : level.Current;
+        level.Seed = null;
         level.Current = Bucket.Empty(Bucket.None);
         MarkChanged(level, ref closed);
         for (var open = closed.Sums.Open + level.Length; open <= level.FlatBegun; open += level.Length)
@@ -694,6 +828,11 @@ public sealed class KlineBuilder
 
     private void AddToOlder(Level level, long open, in Trade trade)
     {
+        if (open == level.Partial)
+        {
+            return;
+        }
+
         Debug.Assert(open >= level.CoveredFrom, "The archive was asked first.");
         var at = level.Find(open);
         var inserted = at < 0;
@@ -879,6 +1018,21 @@ public sealed class KlineBuilder
     private decimal? OpenOf(Level level, int at) =>
         Rules.Open != OpenPolicy.PreviousClose ? null : at > 0 ? level.Closed[at - 1].Sums.LastPrice : level.BaseClose;
 
+    /// <summary>The close of the newest of these klines that end at or before a bucket's open.</summary>
+    private static decimal? CloseBefore(long open, ReadOnlySpan<Kline?> klines)
+    {
+        var newest = default(Kline);
+        foreach (var candidate in klines)
+        {
+            if (candidate is { } kline && kline.EndTime.ToUnixTimeSeconds() <= open && (newest.Interval == KlineInterval.None || kline.EndTime > newest.EndTime))
+            {
+                newest = kline;
+            }
+        }
+
+        return newest.Interval == KlineInterval.None ? null : newest.Close.Value;
+    }
+
     private static int RevisionOf(Level level, int at) => at > 0 ? level.Closed[at - 1].Revision : level.BaseRevision;
 
     private static decimal? CloseOfFinals(Level level) => level.Finals > 0 ? level.Closed[level.Finals - 1].Sums.LastPrice : level.BaseClose;
@@ -959,6 +1113,22 @@ public sealed class KlineBuilder
         public bool IsTaken;
     }
 
+    /// <summary>Sums of the beginning of a bucket. Immutable.</summary>
+    private sealed class Seed(in Bucket sums)
+    {
+        private readonly Bucket _sums = sums;
+
+        public Bucket Sums => _sums;
+
+        /// <summary>The whole bucket: these sums and those of the trades since.</summary>
+        public Bucket And(in Bucket since)
+        {
+            var sums = _sums;
+            sums.Add(since);
+            return sums;
+        }
+    }
+
     /// <summary>One interval.</summary>
     private sealed class Level(KlineInterval interval, int index)
     {
@@ -973,6 +1143,12 @@ public sealed class KlineBuilder
 
         /// <summary>The newest bucket, without what still stands in the current bucket of a shorter interval.</summary>
         public Bucket Current = Bucket.Empty(Bucket.None);
+
+        /// <summary>What another counted of the newest bucket's trades; null: nothing. Its bucket is <see cref="Current"/>.</summary>
+        public Seed? Seed;
+
+        /// <summary>The bucket that only a part of is known, because its beginning is in no sum; <see cref="Bucket.None"/> if there is none.</summary>
+        public long Partial = Bucket.None;
 
         /// <summary>How many of <see cref="Closed"/> are final: they are the oldest ones.</summary>
         public int Finals;

@@ -139,6 +139,12 @@ public sealed partial class KlineGrain(
             await SetOrder(builder, trades);
         }
 
+        if (batch.IsCaughtUp && builder.IsCatchingUp)
+        {
+            builder.CaughtUp();
+            Dirty();
+        }
+
         metrics.Ingested(applied, duplicates, late);
         await Publish(builder);
         Arm();
@@ -152,6 +158,30 @@ public sealed partial class KlineGrain(
         }
 
         return new IngestResult(applied, duplicates, late);
+    }
+
+    /// <inheritdoc/>
+    public async Task Begin(KlineSeed seed)
+    {
+        ArgumentNullException.ThrowIfNull(seed);
+        var builder = Builder(seed.Source);
+        var before = new Kline?[builder.Rules.Intervals.Length];
+        for (var i = 0; i < before.Length; i++)
+        {
+            var interval = builder.Rules.Intervals[i];
+            before[i] = await NewestBefore(interval, interval.OpenTime(seed.From));
+        }
+
+        builder.BeginFrom(seed.From, seed.Forming.AsSpan(), seed.Unknown.AsSpan(), before);
+
+        // What was published before does not lead to what follows: who listens asks for a snapshot.
+        _epoch = Math.Max(_epoch + 1, time.GetUtcNow().ToUnixTimeMilliseconds());
+        _seq = 0;
+        _newestEventTime = _newestReceivedTime = seed.From;
+        Dirty();
+        await Publish(builder);
+        Arm();
+        await SaveChanges();
     }
 
     /// <inheritdoc/>
@@ -241,8 +271,7 @@ public sealed partial class KlineGrain(
             for (var i = 0; i < before.Length; i++)
             {
                 var interval = builder.Rules.Intervals[i];
-                var older = await archive.Read(_symbol, interval, new KlineRange(null, interval.OpenTime(from), 1, Newest: true));
-                before[i] = older.Count > 0 ? older[0] : null;
+                before[i] = await NewestBefore(interval, interval.OpenTime(from));
             }
 
             // A save may have interleaved, archived klines after the read, and let them go.
@@ -252,6 +281,12 @@ public sealed partial class KlineGrain(
                 return;
             }
         }
+    }
+
+    private async Task<Kline?> NewestBefore(KlineInterval interval, DateTimeOffset open)
+    {
+        var older = await archive.Read(_symbol, interval, new KlineRange(null, open, 1, Newest: true));
+        return older.Count > 0 ? older[0] : null;
     }
 
     private async Task SetOrder(KlineBuilder builder, ImmutableArray<Trade> trades)
@@ -281,6 +316,13 @@ public sealed partial class KlineGrain(
 
     private void Advance(KlineBuilder builder, SourceClock clock)
     {
+        if (builder.IsCatchingUp)
+        {
+            // The source's clock is ahead of this mint's trades.
+            _behind = null;
+            return;
+        }
+
         builder.Advance(clock.Time);
         _behind = clock.IsLive ? time.GetUtcNow() - clock.Time : null;
     }

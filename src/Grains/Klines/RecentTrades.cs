@@ -50,6 +50,16 @@ internal sealed class RecentTrades
         }
     }
 
+    public void Clear()
+    {
+        _ranges.Clear();
+        _hashes.Clear();
+        while (_byTime.Count > 0)
+        {
+            _byTime.RemoveFirst();
+        }
+    }
+
     public void Write(StateWriter writer)
     {
         writer.Write(_ranges.Count);

@@ -14,6 +14,10 @@ namespace KlineOrleans.Grains;
 /// Trades are numbered as they are read. The newest chunk of which every trade was taken by its grain gives the <see cref="Clock"/>; a checkpoint is
 /// such a chunk's, written once every mint it fed has saved. Thread safe.
 /// </para>
+/// <para>
+/// A symbol's past (<see cref="SourceChunk.History"/>) goes the same way, at its place among the symbol's trades: its final klines to the archive, its forming ones to
+/// the grain, and then the lane waits until a checkpoint has passed it. Whatever is read again after a kill begins with that past again.
+/// </para>
 /// </remarks>
 internal sealed partial class SourcePump(
     SourceDescription description,
@@ -51,7 +55,11 @@ internal sealed partial class SourcePump(
     private Task _running = Task.CompletedTask;
     private TaskCompletionSource? _room;
     private TaskCompletionSource? _delivered;
+    private TaskCompletionSource? _progress;
     private long _read;
+
+    /// <summary>The number that the saved checkpoint has passed.</summary>
+    private long _checkpointed;
     private long _undelivered;
     private long _duplicates;
     private long _late;
@@ -198,8 +206,21 @@ internal sealed partial class SourcePump(
                 _unregistered[symbol.Symbol] = (symbol with { Source = description.Name }, IsNamed: true);
             }
 
-            Add(chunk.Trades, isSlotOrder: false, ref idle);
-            Add(chunk.Ordered, isSlotOrder: true, ref idle);
+            foreach (var history in chunk.History)
+            {
+                var lane = LaneOf(history.Symbol, history.From);
+                lane.Add(BatchKind.Begin, history, ++_read);
+                Wake(lane, ref idle);
+            }
+
+            Add(chunk.Trades, BatchKind.Trades, ref idle);
+            Add(chunk.Ordered, BatchKind.SlotOrder, ref idle);
+            foreach (var symbol in chunk.CaughtUp)
+            {
+                var lane = LaneOf(symbol, chunk.Clock.Time);
+                lane.Add(BatchKind.CaughtUp, null, ++_read);
+                Wake(lane, ref idle);
+            }
 
             register = _unregistered.Count > 0;
             _undelivered += chunk.Trades.Length + chunk.Ordered.Length;
@@ -230,22 +251,33 @@ internal sealed partial class SourcePump(
     }
 
     /// <summary>Puts trades into their lanes; <paramref name="idle"/> gets the lanes that nobody drains yet. Under the lock.</summary>
-    private void Add(ImmutableArray<Trade> trades, bool isSlotOrder, ref List<Lane>? idle)
+    private void Add(ImmutableArray<Trade> trades, BatchKind kind, ref List<Lane>? idle)
     {
         foreach (ref readonly var trade in trades.AsSpan())
         {
-            if (!_lanes.TryGetValue(trade.Symbol, out var lane))
-            {
-                lane = new Lane(trade.Symbol, grains.GetGrain<IKlineGrain>(trade.Symbol));
-                _lanes.Add(trade.Symbol, lane);
-                _unregistered.TryAdd(trade.Symbol, (new SymbolInfo(trade.Symbol, trade.Symbol, description.Name, trade.EventTime), IsNamed: false));
-            }
+            var lane = LaneOf(trade.Symbol, trade.EventTime);
+            lane.Add(trade, ++_read, kind);
+            Wake(lane, ref idle);
+        }
+    }
 
-            lane.Add(trade, ++_read, isSlotOrder);
-            if (_busy.Add(lane))
-            {
-                (idle ??= []).Add(lane);
-            }
+    private Lane LaneOf(string symbol, DateTimeOffset listed)
+    {
+        if (!_lanes.TryGetValue(symbol, out var lane))
+        {
+            lane = new Lane(symbol, grains.GetGrain<IKlineGrain>(symbol));
+            _lanes.Add(symbol, lane);
+            _unregistered.TryAdd(symbol, (new SymbolInfo(symbol, symbol, description.Name, listed), IsNamed: false));
+        }
+
+        return lane;
+    }
+
+    private void Wake(Lane lane, ref List<Lane>? idle)
+    {
+        if (_busy.Add(lane))
+        {
+            (idle ??= []).Add(lane);
         }
     }
 
@@ -254,11 +286,10 @@ internal sealed partial class SourcePump(
         var retry = FirstRetry;
         while (true)
         {
-            ImmutableArray<Trade> trades;
-            bool isSlotOrder;
+            Batch batch;
             lock (_lock)
             {
-                if (!lane.TryTake(out trades, out isSlotOrder))
+                if (!lane.TryTake(out batch))
                 {
                     _busy.Remove(lane);
                     if (_busy.Count == 0)
@@ -275,16 +306,21 @@ internal sealed partial class SourcePump(
             {
                 try
                 {
-                    var result = await lane.Grain.Ingest(new TradeBatch { Source = description.Name, Trades = trades, IsSlotOrder = isSlotOrder });
+                    var result = await Deliver(lane, batch);
                     retry = FirstRetry;
-                    Delivered(lane, trades.Length, result);
+                    Delivered(lane, batch.Trades.Length, result);
+                    if (batch.History is not null)
+                    {
+                        await CheckpointPast(batch.Oldest);
+                    }
+
                     break;
                 }
                 catch (ArgumentException error)
                 {
                     // The grain will never take these: another source feeds this mint.
                     SetError(error.Message);
-                    Delivered(lane, trades.Length, default);
+                    Delivered(lane, batch.Trades.Length, default);
                     break;
                 }
                 catch (Exception error)
@@ -300,6 +336,70 @@ internal sealed partial class SourcePump(
                     await Wait(retry);
                     retry = retry * 2 < LastRetry ? retry * 2 : LastRetry;
                 }
+            }
+        }
+    }
+
+    private async Task<IngestResult> Deliver(Lane lane, Batch batch)
+    {
+        if (batch.History is { } history)
+        {
+            // Refused before anything is written, if another source feeds the symbol.
+            await lane.Grain.Ingest(new TradeBatch { Source = description.Name, Trades = [] });
+
+            // What the grain has final and not archived goes first: the venue's own klines of the same buckets stand.
+            await lane.Grain.Save(new SourceClock(history.WholeTo ?? DateTimeOffset.MinValue, IsLive: false));
+            if (await PastKlines.Of(history, description.Rules, archive) is { Count: > 0 } klines)
+            {
+                await archive.Write(history.Symbol, klines);
+            }
+
+            await lane.Grain.Begin(new KlineSeed { Source = description.Name, From = history.From, Forming = history.Forming, Unknown = history.Unknown });
+            return default;
+        }
+
+        return await lane.Grain.Ingest(new TradeBatch
+        {
+            Source = description.Name,
+            Trades = batch.Trades,
+            IsSlotOrder = batch.Kind == BatchKind.SlotOrder,
+            IsCaughtUp = batch.Kind == BatchKind.CaughtUp,
+        });
+    }
+
+    /// <summary>Completes when a checkpoint has passed the number, or the pump stops.</summary>
+    private async Task CheckpointPast(long number)
+    {
+        while (!_stop.IsCancellationRequested)
+        {
+            Task? progress = null;
+            lock (_lock)
+            {
+                if (_checkpointed >= number)
+                {
+                    return;
+                }
+
+                Settle();
+                if (_taken is null || _taken.Number < number)
+                {
+                    progress = (_progress ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+                }
+            }
+
+            try
+            {
+                // Other symbols' earlier trades may still be on their way.
+                await (progress?.WaitAsync(_stop.Token) ?? Checkpoint(everyMint: false, past: number));
+            }
+            catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception error)
+            {
+                LogCheckpointFailed(description.Name, error.Message, error);
+                await Wait(CheckpointInterval);
             }
         }
     }
@@ -321,6 +421,8 @@ internal sealed partial class SourcePump(
         lock (_lock)
         {
             lane.Delivered();
+            _progress?.TrySetResult();
+            _progress = null;
             _undelivered -= trades;
             _duplicates += result.Duplicates;
             _late += result.Late;
@@ -408,9 +510,10 @@ internal sealed partial class SourcePump(
     }
 
     /// <summary>Saves the mints fed since they last saved, then the checkpoint.</summary>
-    private async Task Checkpoint(bool everyMint)
+    /// <param name="past">Nothing is done if a checkpoint has passed this number by now.</param>
+    private async Task Checkpoint(bool everyMint, long past = 0)
     {
-        if (!everyMint && !_stop.IsCancellationRequested)
+        if (!everyMint && past == 0 && !_stop.IsCancellationRequested)
         {
             // One at a time; a timer that comes while one is under way has nothing to add.
             if (!await _checkpointing.WaitAsync(0))
@@ -430,7 +533,7 @@ internal sealed partial class SourcePump(
             lock (_lock)
             {
                 Settle();
-                if (_taken is not { } mark)
+                if (_taken is not { } mark || (past > 0 && _checkpointed >= past))
                 {
                     return;
                 }
@@ -453,6 +556,10 @@ internal sealed partial class SourcePump(
 
                 await saveCheckpoint(taken.Checkpoint);
                 SetSaveError(null);
+                lock (_lock)
+                {
+                    _checkpointed = Math.Max(_checkpointed, taken.Number);
+                }
             }
             catch (Exception error)
             {
@@ -565,12 +672,31 @@ internal sealed partial class SourcePump(
     /// <summary>A chunk's end: the number of its last trade, and what holds once all up to it are taken.</summary>
     private sealed record Mark(long Number, string Checkpoint, SourceClock Clock, long Given);
 
+    private enum BatchKind
+    {
+        Trades,
+
+        /// <summary>A correction of order.</summary>
+        SlotOrder,
+
+        /// <summary>The symbol's past.</summary>
+        Begin,
+
+        /// <summary>The symbol's trades have reached the present.</summary>
+        CaughtUp,
+    }
+
+    /// <summary>What goes to a grain in one call.</summary>
+    /// <param name="Oldest">The number of its first trade.</param>
+    /// <param name="History">Of <see cref="BatchKind.Begin"/> only.</param>
+    private readonly record struct Batch(ImmutableArray<Trade> Trades, long Oldest, BatchKind Kind, SymbolKlines? History);
+
     /// <summary>One mint's trades on their way. Guarded by the pump's lock.</summary>
     private sealed class Lane(string symbol, IKlineGrain grain)
     {
-        private readonly Queue<(ImmutableArray<Trade> Trades, long Oldest, bool IsSlotOrder)> _earlier = new();
+        private readonly Queue<Batch> _earlier = new();
         private readonly ImmutableArray<Trade>.Builder _waiting = ImmutableArray.CreateBuilder<Trade>();
-        private bool _waitingIsSlotOrder;
+        private BatchKind _waitingKind;
         private long _oldestWaiting;
         private long _oldestOnTheWay;
 
@@ -584,46 +710,55 @@ internal sealed partial class SourcePump(
         public bool IsAbandoned { get; set; }
 
         /// <summary>Number of the oldest trade not taken by the grain; valid while the lane is busy.</summary>
-        public long OldestUndelivered => _oldestOnTheWay != 0 ? _oldestOnTheWay : _earlier.TryPeek(out var earlier) ? earlier.Oldest : _oldestWaiting;
+        public long OldestUndelivered => _oldestOnTheWay != 0 ? _oldestOnTheWay : _earlier.TryPeek(out var earlier) ? earlier.Oldest : _waiting.Count > 0 ? _oldestWaiting : long.MaxValue;
 
-        public void Add(in Trade trade, long number, bool isSlotOrder)
+        public void Add(in Trade trade, long number, BatchKind kind)
         {
-            if (_waiting.Count > 0 && (isSlotOrder != _waitingIsSlotOrder || (!isSlotOrder && _waiting.Count >= MaxBatch)))
+            if (_waiting.Count > 0 && (kind != _waitingKind || (kind == BatchKind.Trades && _waiting.Count >= MaxBatch)))
             {
                 // A correction of order is a batch of its own.
-                _earlier.Enqueue((_waiting.DrainToImmutable(), _oldestWaiting, _waitingIsSlotOrder));
+                EndBatch();
             }
 
             if (_waiting.Count == 0)
             {
                 _oldestWaiting = number;
-                _waitingIsSlotOrder = isSlotOrder;
+                _waitingKind = kind;
             }
 
             _waiting.Add(trade);
         }
 
-        public bool TryTake(out ImmutableArray<Trade> trades, out bool isSlotOrder)
+        /// <summary>Adds what is not a trade, at its place among them.</summary>
+        public void Add(BatchKind kind, SymbolKlines? history, long number)
         {
-            if (_earlier.TryDequeue(out var earlier))
+            EndBatch();
+            _earlier.Enqueue(new Batch([], number, kind, history));
+        }
+
+        public bool TryTake(out Batch batch)
+        {
+            if (!_earlier.TryDequeue(out batch))
             {
-                (trades, _oldestOnTheWay, isSlotOrder) = earlier;
-            }
-            else if (_waiting.Count > 0)
-            {
-                _oldestOnTheWay = _oldestWaiting;
-                isSlotOrder = _waitingIsSlotOrder;
-                trades = _waiting.DrainToImmutable();
-            }
-            else
-            {
-                trades = [];
-                isSlotOrder = false;
-                return false;
+                if (_waiting.Count == 0)
+                {
+                    return false;
+                }
+
+                batch = new Batch(_waiting.DrainToImmutable(), _oldestWaiting, _waitingKind, null);
             }
 
+            _oldestOnTheWay = batch.Oldest;
             IsFed = true;
             return true;
+        }
+
+        private void EndBatch()
+        {
+            if (_waiting.Count > 0)
+            {
+                _earlier.Enqueue(new Batch(_waiting.DrainToImmutable(), _oldestWaiting, _waitingKind, null));
+            }
         }
 
         public void Delivered() => _oldestOnTheWay = 0;

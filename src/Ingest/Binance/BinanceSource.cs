@@ -22,8 +22,9 @@ namespace KlineOrleans.Ingest.Binance;
 /// and a kline that is final and wrong costs more than one that is late.
 /// </para>
 /// <para>
-/// A symbol begins with its past as klines (<see cref="BinanceHistory"/>) and with trades from the start of a minute. The same
-/// happens after an absence longer than <see cref="BinanceOptions.MaxGap"/>.
+/// A symbol begins with its past as klines (<see cref="BinanceHistory"/>) and with trades from the start of a minute; once these have reached the present it is told
+/// (<see cref="SourceChunk.CaughtUp"/>). The same happens after an absence longer than <see cref="BinanceOptions.MaxGap"/>; then the clock stands where it was
+/// until every symbol of before has begun, because it would make final what lacks the absence's trades.
 /// </para>
 /// <para>Everything but the reading of sockets and of REST answers runs in the loop of <see cref="Read"/>: other threads post to it.</para>
 /// </remarks>
@@ -67,6 +68,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
     private BinanceRest _rest = null!;
     private CancellationToken _stop;
     private DateTimeOffset _clock = DateTimeOffset.MinValue;
+    private readonly HashSet<string> _awaited = new(StringComparer.Ordinal);
     private string _checkpoint = "";
     private long _checkpointAt;
     private long _chunkAt;
@@ -205,7 +207,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         return Volatile.Read(ref _gaps) > 0 || Volatile.Read(ref _starting) > 0 || shards.Any(s => !s.IsWhole) ? SourceState.Backfilling : SourceState.Live;
     }
 
-    private bool IsLive => _gaps == 0 && _begun > 0 && _shards.All(s => s.IsWhole && s.Silence < LiveSilence);
+    private bool IsLive => _gaps == 0 && _begun > 0 && _awaited.Count == 0 && _shards.All(s => s.IsWhole && s.Silence < LiveSilence);
 
     private void Post(Action action)
     {
@@ -271,16 +273,18 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         if (from is not null && from.Venue != _options.Venue)
         {
             logger.LogWarning("Source {Source}: the saved position is of the venue {Saved}, not {Venue}; every symbol begins anew", source.Name, from.Venue, _options.Venue);
+            Await(from, followed);
             from = null;
         }
 
         if (from is not null && _rest.Now - from.Clock > _options.MaxGap)
         {
             Notice($"Away for {_rest.Now - from.Clock:d\\.hh\\:mm\\:ss}, longer than MaxGap: every symbol begins anew, with klines for what was missed.");
+            Await(from, followed);
             from = null;
         }
 
-        _clock = from?.Clock ?? DateTimeOffset.MinValue;
+        _clock = from?.Clock ?? _clock;
         if (_options.FollowNewSymbols)
         {
             AddStream(TickerStream);
@@ -293,9 +297,17 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
             {
                 lane.Next = next;
                 lane.HasBegun = true;
-                _starting--;
                 _begun++;
-                OpenGap(lane);
+                if (from.FirstFill.TryGetValue(symbol.Name, out var reached))
+                {
+                    lane.IsFirstFill = lane.HasGap = true;
+                    lane.FirstFillTime = reached;
+                }
+                else
+                {
+                    _starting--;
+                    OpenGap(lane);
+                }
             }
         }
 
@@ -309,6 +321,13 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         {
             Background(BeginLanes);
         }
+    }
+
+    /// <summary>The symbols of a saved position begin anew: what their grains hold lacks trades, so that the clock waits for them.</summary>
+    private void Await(BinanceCheckpoint from, List<BinanceSymbol> followed)
+    {
+        _clock = from.Clock;
+        _awaited.UnionWith(followed.Select(s => s.Name).Where(from.Next.ContainsKey));
     }
 
     private bool Matches(BinanceSymbol symbol) =>
@@ -469,8 +488,9 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
                 Notice($"{lane.Name} cannot begin: {e.Message}");
                 Post(() =>
                 {
-                    // Tried again when the symbols are read again, or the connection is new.
+                    // Tried again when the symbols are read again, or the connection is new. The others do not wait for it.
                     lane.IsBeginning = false;
+                    _awaited.Remove(lane.Name);
                 });
             }
         }
@@ -490,6 +510,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         lane.Next = page.Count > 0 ? page[0].Trade.Order.Id.Position : next;
         lane.LastId = lastId;
         _begun++;
+        lane.FirstFillTime = history.From;
         if (_clock == DateTimeOffset.MinValue)
         {
             _clock = history.From;
@@ -503,7 +524,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         _chunks.Enqueue(new SourceChunk([], _checkpoint, Clock())
         {
             Symbols = [new SymbolInfo(lane.Name, lane.Name, source.Name, listed)],
-            History = [history],
+            History = [history with { WholeTo = _awaited.Remove(lane.Name) ? _clock : null }],
         });
         lane.HasGap = true;
         lane.IsFetching = true;
@@ -733,6 +754,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         {
             lane.IsFirstFill = false;
             _starting--;
+            SayCaughtUp(lane);
         }
         else
         {
@@ -740,6 +762,14 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
         }
 
         MoveClock();
+    }
+
+    private void SayCaughtUp(BinanceLane lane)
+    {
+        FlushTrades();
+        _checkpoint = Checkpoint();
+        _checkpointAt = _chunkAt = time.GetTimestamp();
+        _chunks.Enqueue(new SourceChunk([], _checkpoint, Clock()) { CaughtUp = [lane.Name] });
     }
 
     /// <summary>The venue refuses to say what is missing: what waits is given, and the loss is named.</summary>
@@ -788,7 +818,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
 
     private void MoveClock()
     {
-        if (_gaps > 0 || _begun == 0)
+        if (_gaps > 0 || _begun == 0 || _awaited.Count > 0)
         {
             return;
         }
@@ -815,7 +845,10 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
     private SourceClock Clock() => new(_clock, IsLive);
 
     private string Checkpoint() =>
-        new BinanceCheckpoint(_options.Venue, _clock, _lanes.Values.Where(l => l.HasBegun).ToDictionary(l => l.Name, l => l.Next, StringComparer.Ordinal)).ToString();
+        new BinanceCheckpoint(_options.Venue, _clock, _lanes.Values.Where(l => l.HasBegun).ToDictionary(l => l.Name, l => l.Next, StringComparer.Ordinal))
+        {
+            FirstFill = _lanes.Values.Where(l => l is { HasBegun: true, IsFirstFill: true }).ToDictionary(l => l.Name, l => l.FirstFillTime, StringComparer.Ordinal),
+        }.ToString();
 
     private void FlushTrades()
     {
@@ -968,6 +1001,13 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
             _begun -= lane.HasBegun ? 1 : 0;
             _starting -= !lane.HasBegun || lane.IsFirstFill ? 1 : 0;
             _gaps -= lane is { HasGap: true, IsFirstFill: false } ? 1 : 0;
+            _awaited.Remove(lane.Name);
+            if (lane.IsFirstFill)
+            {
+                // What came is all there is.
+                SayCaughtUp(lane);
+            }
+
             logger.LogInformation("Source {Source}: {Symbol} is no longer listed", source.Name, lane.Name);
         }
     }

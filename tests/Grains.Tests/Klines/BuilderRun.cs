@@ -44,6 +44,27 @@ internal sealed class BuilderRun(KlineRules rules)
         return Builder.Apply(trade);
     }
 
+    /// <summary>Begins from another's klines, as the grain does after the pump has written the final ones.</summary>
+    public void Begin(SymbolKlines history)
+    {
+        foreach (var kline in history.Klines)
+        {
+            Archive[(kline.Interval, kline.OpenTime)] = kline;
+        }
+
+        var before = rules.Intervals.Select(interval => Archive.Values
+            .Where(k => k.Interval == interval && k.OpenTime < interval.OpenTime(history.From))
+            .OrderBy(k => k.OpenTime)
+            .Select(k => (Kline?)k)
+            .LastOrDefault()).ToArray();
+        Builder.BeginFrom(history.From, history.Forming.AsSpan(), history.Unknown.AsSpan(), before);
+
+        // A new epoch: clients ask for a snapshot.
+        Client.Clear();
+        _published = history.From;
+        Publish();
+    }
+
     public List<Kline> Publish()
     {
         var klines = ImmutableArray.CreateBuilder<Kline>();

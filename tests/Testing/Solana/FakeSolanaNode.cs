@@ -85,6 +85,9 @@ public sealed class FakeSolanaNode : IAsyncDisposable
     /// <summary>How many slots what it tells is behind what was played.</summary>
     public int LagSlots { get; set; }
 
+    /// <summary>How far the block times of slots after the chain's last block are ahead of what the chain's pace makes them.</summary>
+    public TimeSpan TimeAhead { get; set; }
+
     /// <summary>The newest slot it knows.</summary>
     public long Head => Interlocked.Read(ref _head) - LagSlots;
 
@@ -129,7 +132,7 @@ public sealed class FakeSolanaNode : IAsyncDisposable
         else
         {
             var slot = Interlocked.Read(ref _head) + 1;
-            block = new FakeBlock(slot, _chain.Blocks[^1].BlockTime + ((slot - _chain.LastSlot) * 2 / 5), []);
+            block = new FakeBlock(slot, _chain.Blocks[^1].BlockTime + ((slot - _chain.LastSlot) * 2 / 5) + (long)TimeAhead.TotalSeconds, []);
             lock (_lock)
             {
                 _blocks[slot] = block;
