@@ -186,7 +186,7 @@ internal sealed class HealthRoutes(HealthCheckService checks, SourceMonitor moni
             json.WriteStartObject("details");
             foreach (var (name, value) in status.Details)
             {
-                json.WriteNumber(name, value);
+                json.WriteString(name, value);
             }
 
             json.WriteEndObject();
