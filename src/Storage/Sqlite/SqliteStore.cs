@@ -13,7 +13,7 @@ namespace KlineOrleans.Storage.Sqlite;
 /// that a thousand callers share one flush of the disk. Readers have connections of their own, see the last commit and never wait for the writer.
 /// Opens on first use or by <see cref="Open"/>, once; after <see cref="Close"/> it stays closed.
 /// </remarks>
-public sealed class SqliteStore : IStorageStatus, IAsyncDisposable, IDisposable
+public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
 {
     // What an open file with FileShare.None answers a second opener.
     private const int SharingViolation = unchecked((int)0x80070020);
