@@ -50,18 +50,18 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(connectionString);
         var given = new NpgsqlConnectionStringBuilder(connectionString);
-        if (!given.ContainsKey("Timeout"))
+        if (!given.ShouldSerialize("Timeout"))
             given.Timeout = (int)settings.ConnectTimeout.TotalSeconds;
-        if (!given.ContainsKey("Command Timeout"))
+        if (!given.ShouldSerialize("Command Timeout"))
             given.CommandTimeout = (int)Math.Ceiling(settings.CommandTimeout.TotalSeconds);
         // Prepared once for each connection: planning a query over the partitions costs more than running it.
-        if (!given.ContainsKey("Max Auto Prepare"))
+        if (!given.ShouldSerialize("Max Auto Prepare"))
             given.MaxAutoPrepare = 40;
-        if (!given.ContainsKey("Auto Prepare Min Usages"))
+        if (!given.ShouldSerialize("Auto Prepare Min Usages"))
             given.AutoPrepareMinUsages = 2;
-        if (!given.ContainsKey("Maximum Pool Size"))
+        if (!given.ShouldSerialize("Maximum Pool Size"))
             given.MaxPoolSize = 20;
-        if (!given.ContainsKey("Application Name"))
+        if (!given.ShouldSerialize("Application Name"))
             given.ApplicationName = "KlineOrleans";
         // Nothing of a read is left on its connection: what the pool would reset is a round trip for nothing.
         given.NoResetOnClose = true;
