@@ -1,3 +1,5 @@
+using KlineOrleans.Contracts;
+
 namespace KlineOrleans.Storage;
 
 /// <summary>The store behind archive and grain state, as the host sees it. Thread safe.</summary>
@@ -10,4 +12,11 @@ public interface IKlineStore : IStorageStatus
 
     /// <summary>Writes what waits, refuses what comes after, and lets go of the store. Idempotent.</summary>
     Task Close();
+
+    /// <summary>The end of the newest kline that this process has written; null: none yet. What is old is reckoned from it, so that a recording is not old by our clock.</summary>
+    DateTimeOffset? NewestEnd { get; }
+
+    /// <summary>Deletes klines of one interval that end at or before <paramref name="before"/>, in small steps between which others write. Answers how many.</summary>
+    /// <exception cref="ArchiveUnavailableException">The store cannot be written now; what was deleted stays so.</exception>
+    Task<long> Prune(KlineInterval interval, DateTimeOffset before, CancellationToken cancellationToken = default);
 }

@@ -1,3 +1,6 @@
+using System.Globalization;
+using KlineOrleans.Contracts;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Options;
 using Npgsql;
 
@@ -26,11 +29,28 @@ public sealed class StorageOptions
     /// </summary>
     public bool Shared { get; set; }
 
+    /// <summary>
+    /// How long klines of an interval are kept, from the end of the newest kline that was stored: <c>s1</c> to <c>7.00:00:00</c>. At least an hour and longer than the
+    /// correction window. Default: none, everything is kept.
+    /// </summary>
+    public Dictionary<string, TimeSpan> Retention { get; } = [];
+
+    /// <summary>How often klines that are no longer kept are looked for. 1 second to 1 day; default: 10 minutes.</summary>
+    public TimeSpan PruneEvery { get; set; } = TimeSpan.FromMinutes(10);
+
     internal bool IsPostgres => string.Equals(Provider, "Postgres", StringComparison.OrdinalIgnoreCase);
 }
 
-internal sealed class StorageOptionsValidator : IValidateOptions<StorageOptions>
+internal sealed class StorageOptionsValidator(IConfiguration configuration) : IValidateOptions<StorageOptions>
 {
+    private const string CorrectionWindowKey = "Kline:CorrectionWindow";
+
+    private const string RetentionKey = StorageOptions.Section + ":" + nameof(StorageOptions.Retention);
+
+    private static readonly TimeSpan ShortestRetention = TimeSpan.FromHours(1);
+
+    private static readonly TimeSpan LongestRetention = TimeSpan.FromDays(36_500);
+
     private const string ProviderKey = StorageOptions.Section + ":" + nameof(StorageOptions.Provider);
 
     public ValidateOptionsResult Validate(string? name, StorageOptions options)
@@ -42,7 +62,24 @@ internal sealed class StorageOptionsValidator : IValidateOptions<StorageOptions>
             CheckPath(options.Path, failures);
         else
             failures.Add($"{ProviderKey}: '{options.Provider}' is not a store. Allowed: Sqlite, Postgres.");
+        CheckRetention(options, failures);
         return failures.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(failures);
+    }
+
+    private void CheckRetention(StorageOptions options, List<string> failures)
+    {
+        // A late trade must find the kline that it corrects.
+        var shortest = TimeSpan.TryParse(configuration[CorrectionWindowKey], CultureInfo.InvariantCulture, out var window) && window >= ShortestRetention ? window + ShortestRetention : ShortestRetention;
+        foreach (var (name, kept) in options.Retention)
+        {
+            if (!KlineIntervals.TryParse(name, out _))
+                failures.Add($"{RetentionKey}:{name}: '{name}' is not an interval. Allowed: {string.Join(", ", KlineIntervals.All.Select(i => i.Name()))}.");
+            else if (kept < shortest || kept > LongestRetention)
+                failures.Add($"{RetentionKey}:{name}: '{kept}' is not allowed. Allowed: {shortest} to {LongestRetention}, as d.hh:mm:ss; to keep everything, leave it out.");
+        }
+
+        if (options.PruneEvery < TimeSpan.FromSeconds(1) || options.PruneEvery > TimeSpan.FromDays(1))
+            failures.Add($"{StorageOptions.Section}:{nameof(StorageOptions.PruneEvery)}: '{options.PruneEvery}' is not allowed. Allowed: 00:00:01 to 1.00:00:00.");
     }
 
     // The value is not repeated: there is a password in it.

@@ -29,6 +29,7 @@ public static class StorageServices
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(configuration);
         services.TryAddSingleton(TimeProvider.System);
+        services.TryAddSingleton(configuration);
         services.AddOptionsWithValidateOnStart<StorageOptions, StorageOptionsValidator>().Bind(configuration.GetSection(StorageOptions.Section));
         services.TryAddSingleton<IStateSerializer, StateSerializer>();
         services.AddSingleton(provider => new SqliteStore(
@@ -48,6 +49,7 @@ public static class StorageServices
             GrainStorageName,
             (provider, _) => new GrainStorage(provider.GetRequiredService<IStateStore>(), provider.GetRequiredService<IStateSerializer>()));
         services.AddHostedService<StorageLifetime>();
+        services.AddHostedService<RetentionService>();
         services.AddHealthChecks().AddCheck<StorageHealthCheck>(HealthCheckName, tags: ["ready"]);
         return services;
     }

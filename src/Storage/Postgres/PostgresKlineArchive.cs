@@ -20,7 +20,7 @@ public sealed class PostgresKlineArchive(PostgresStore store) : IKlineArchive
         KlineIntervals.All.Select((_, i) => $"(SELECT {PostgresKlineRow.Columns} FROM kline WHERE symbol_id = (SELECT id FROM kline_symbol WHERE symbol = $1) AND interval = {i + 1} AND open_time >= ${i + 2} ORDER BY open_time)"));
 
     /// <inheritdoc/>
-    public Task Write(string symbol, IReadOnlyList<Kline> klines, CancellationToken cancellationToken = default)
+    public async Task Write(string symbol, IReadOnlyList<Kline> klines, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(symbol);
         ArgumentNullException.ThrowIfNull(klines);
@@ -32,7 +32,10 @@ public sealed class PostgresKlineArchive(PostgresStore store) : IKlineArchive
             PostgresText.Check(kline.Last.Id.Signature, nameof(klines));
         }
 
-        return klines.Count == 0 ? Task.CompletedTask : store.Write(new KlinesWrite(symbol, klines, cancellationToken), cancellationToken);
+        if (klines.Count == 0)
+            return;
+        await store.Write(new KlinesWrite(symbol, klines, cancellationToken), cancellationToken);
+        store.Newest.See(klines);
     }
 
     /// <inheritdoc/>

@@ -15,6 +15,9 @@ internal sealed record PostgresSettings
     /// <summary>How long a statement may go unanswered, where the connection string does not say. A database that is paused or cut off is noticed by this.</summary>
     public TimeSpan CommandTimeout { get; init; } = TimeSpan.FromSeconds(15);
 
+    /// <summary>Old rows deleted in one step of pruning, about.</summary>
+    public int PruneRows { get; init; } = 10_000;
+
     /// <summary>How often a database that was away is looked for while nobody writes.</summary>
     public TimeSpan ProbeInterval { get; init; } = TimeSpan.FromSeconds(1);
 

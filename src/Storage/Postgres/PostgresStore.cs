@@ -80,6 +80,11 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
     public string Where { get; }
 
     /// <inheritdoc/>
+    public DateTimeOffset? NewestEnd => Newest.Value;
+
+    internal NewestEnd Newest { get; } = new();
+
+    /// <inheritdoc/>
     public StorageStatus Current
     {
         get
@@ -206,6 +211,42 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
             }
         }
     }
+
+    /// <inheritdoc/>
+    /// <remarks>
+    /// On a connection of its own, beside the writer, a slice of time after the other. The BRIN index leads to the old rows; autovacuum, set to come often, makes
+    /// their room usable again while everything goes on.
+    /// </remarks>
+    public async Task<long> Prune(KlineInterval interval, DateTimeOffset before, CancellationToken cancellationToken = default)
+    {
+        var cutoff = KlineIntervals.FloorSeconds(before) - interval.Seconds() + 1;
+        var table = $"kline_{interval.Name()}";
+        var deleted = 0L;
+        while (await Oldest(table, cutoff, cancellationToken) is { } from)
+        {
+            // The slice is as long as keeps a step near its goal; the first is a guess.
+            for (var length = interval.Seconds() * 60; from < cutoff;)
+            {
+                var to = Math.Min(from + length, cutoff);
+                var rows = await Execute($"DELETE FROM {table} WHERE open_time >= $1 AND open_time < $2", cancellationToken, from, to);
+                deleted += rows;
+                from = to;
+                length = rows > _settings.PruneRows ? Math.Max(interval.Seconds(), length / 2) : rows < _settings.PruneRows / 4 ? Math.Min(length * 2, 1L << 40) : length;
+            }
+        }
+
+        return deleted;
+    }
+
+    private Task<long?> Oldest(string table, long cutoff, CancellationToken cancellationToken) =>
+        Read(
+            async (connection, cancellation) =>
+            {
+                await using var command = new NpgsqlCommand($"SELECT min(open_time) FROM {table} WHERE open_time < $1", connection);
+                command.Parameters.Add(new NpgsqlParameter<long> { TypedValue = cutoff });
+                return await command.ExecuteScalarAsync(cancellation) as long?;
+            },
+            cancellationToken);
 
     /// <summary>Runs a statement on a connection of the pool, outside the writer, and answers how many rows it changed.</summary>
     internal Task<int> Execute(string sql, CancellationToken cancellationToken, params ReadOnlySpan<long> parameters)

@@ -12,15 +12,15 @@ public sealed class SqliteKlineArchive(SqliteStore store) : IKlineArchive
     private const string SymbolColumns = "symbol, name, source, listed_ms";
 
     /// <inheritdoc/>
-    public Task Write(string symbol, IReadOnlyList<Kline> klines, CancellationToken cancellationToken = default)
+    public async Task Write(string symbol, IReadOnlyList<Kline> klines, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(symbol);
         ArgumentNullException.ThrowIfNull(klines);
         foreach (var kline in klines)
             ArchiveChecks.Kline(kline);
         if (klines.Count == 0)
-            return Task.CompletedTask;
-        return store.Write(
+            return;
+        await store.Write(
             session =>
             {
                 var id = session.SymbolId(symbol);
@@ -36,6 +36,7 @@ public sealed class SqliteKlineArchive(SqliteStore store) : IKlineArchive
             },
             klines.Count,
             cancellationToken);
+        store.Newest.See(klines);
     }
 
     /// <inheritdoc/>
