@@ -1,10 +1,9 @@
-using KlineOrleans.Storage.Sqlite;
 using Microsoft.Extensions.Hosting;
 
 namespace KlineOrleans.Storage;
 
 /// <summary>Opens the store before any hosted service starts and closes it after all have stopped, whatever the order of registration.</summary>
-internal sealed class StorageLifetime(SqliteStore store) : IHostedLifecycleService
+internal sealed class StorageLifetime(IKlineStore store) : IHostedLifecycleService
 {
     public Task StartingAsync(CancellationToken cancellationToken) => store.Open(cancellationToken);
 

@@ -1,4 +1,5 @@
 using KlineOrleans.Contracts;
+using KlineOrleans.Storage.Postgres;
 using KlineOrleans.Storage.Sqlite;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -19,29 +20,41 @@ public static class StorageServices
     public const string HealthCheckName = "storage";
 
     /// <summary>
-    /// Registers <see cref="IKlineArchive"/>, grain storage, <see cref="IStorageStatus"/>, <see cref="SqliteStore"/> (to back up) and a health check, from the
+    /// Registers <see cref="IKlineArchive"/>, <see cref="IStateStore"/>, grain storage, <see cref="IKlineStore"/>, <see cref="IStorageStatus"/> and a health check, from the
     /// section <see cref="StorageOptions.Section"/>. The host opens the store before it starts its services and closes it after they have stopped.
     /// </summary>
-    /// <remarks>A wrong value throws <see cref="OptionsValidationException"/> at start, a file that cannot be opened <see cref="StorageOpenException"/>.</remarks>
+    /// <remarks>A wrong value throws <see cref="OptionsValidationException"/> at start, a store that cannot be opened <see cref="StorageOpenException"/>.</remarks>
     public static IServiceCollection AddKlineStorage(this IServiceCollection services, IConfiguration configuration)
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(configuration);
         services.TryAddSingleton(TimeProvider.System);
+        services.TryAddSingleton(configuration);
         services.AddOptionsWithValidateOnStart<StorageOptions, StorageOptionsValidator>().Bind(configuration.GetSection(StorageOptions.Section));
         services.TryAddSingleton<IStateSerializer, StateSerializer>();
         services.AddSingleton(provider => new SqliteStore(
             provider.GetRequiredService<IOptions<StorageOptions>>().Value.Path,
             provider.GetRequiredService<TimeProvider>(),
             provider.GetRequiredService<ILogger<SqliteStore>>()));
-        services.AddSingleton<IStorageStatus>(provider => provider.GetRequiredService<SqliteStore>());
-        services.AddSingleton<IKlineArchive, SqliteKlineArchive>();
-        services.AddSingleton<SqliteStateStore>();
+        services.AddSingleton(provider => new PostgresStore(
+            provider.GetRequiredService<IOptions<StorageOptions>>().Value.ConnectionString,
+            provider.GetRequiredService<IOptions<StorageOptions>>().Value.Shared,
+            provider.GetRequiredService<TimeProvider>(),
+            provider.GetRequiredService<ILogger<PostgresStore>>()));
+        services.AddSingleton<IKlineStore>(provider => Either<IKlineStore>(provider, s => s, p => p));
+        services.AddSingleton<IStorageStatus>(provider => provider.GetRequiredService<IKlineStore>());
+        services.AddSingleton<IKlineArchive>(provider => Either<IKlineArchive>(provider, s => new SqliteKlineArchive(s), p => new PostgresKlineArchive(p)));
+        services.AddSingleton<IStateStore>(provider => Either<IStateStore>(provider, s => new SqliteStateStore(s), p => new PostgresStateStore(p)));
         services.AddKeyedSingleton<IGrainStorage>(
             GrainStorageName,
-            (provider, _) => new SqliteGrainStorage(provider.GetRequiredService<SqliteStateStore>(), provider.GetRequiredService<IStateSerializer>()));
+            (provider, _) => new GrainStorage(provider.GetRequiredService<IStateStore>(), provider.GetRequiredService<IStateSerializer>()));
         services.AddHostedService<StorageLifetime>();
+        services.AddHostedService<RetentionService>();
         services.AddHealthChecks().AddCheck<StorageHealthCheck>(HealthCheckName, tags: ["ready"]);
         return services;
     }
+
+    // The other one is never made: neither opens a file nor a connection.
+    private static T Either<T>(IServiceProvider provider, Func<SqliteStore, T> sqlite, Func<PostgresStore, T> postgres) =>
+        provider.GetRequiredService<IOptions<StorageOptions>>().Value.IsPostgres ? postgres(provider.GetRequiredService<PostgresStore>()) : sqlite(provider.GetRequiredService<SqliteStore>());
 }

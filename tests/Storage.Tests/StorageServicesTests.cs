@@ -5,6 +5,8 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
+using Orleans;
+using Orleans.Runtime;
 using Orleans.Storage;
 
 namespace KlineOrleans.Storage.Tests;
@@ -27,9 +29,9 @@ public sealed class StorageServicesTests : IAsyncDisposable
     }
 
     [Theory]
-    [InlineData("Provider", "Postgres", "Kline:Storage:Provider: 'Postgres' is not available in this version. Allowed: Sqlite.")]
-    [InlineData("Provider", "Oracle", "Kline:Storage:Provider: 'Oracle' is not a store. Allowed: Sqlite.")]
-    [InlineData("Provider", "", "Kline:Storage:Provider: '' is not a store. Allowed: Sqlite.")]
+    [InlineData("Provider", "Postgres", "Kline:Storage:ConnectionString: is missing, and the store is PostgreSQL. Allowed: a connection string of PostgreSQL, as in Host=127.0.0.1;Database=kline;Username=kline;Password=...")]
+    [InlineData("Provider", "Oracle", "Kline:Storage:Provider: 'Oracle' is not a store. Allowed: Sqlite, Postgres.")]
+    [InlineData("Provider", "", "Kline:Storage:Provider: '' is not a store. Allowed: Sqlite, Postgres.")]
     [InlineData("Path", " ", "Kline:Storage:Path: ' ' is empty. Allowed: the path of a file, as in data/kline.db.")]
     [InlineData("Path", "data/", "Kline:Storage:Path: 'data/' is a folder. Allowed: the path of a file, as in data/kline.db.")]
     [InlineData("Path", ":memory:", "Kline:Storage:Path: ':memory:' is not a path. Allowed: the path of a file, as in data/kline.db.")]
@@ -40,6 +42,38 @@ public sealed class StorageServicesTests : IAsyncDisposable
         Assert.Equal([message], refused.Failures);
     }
 
+    [Theory]
+    [InlineData("Database=kline;Password=hunter2", "names no Host")]
+    [InlineData("Host=localhost;Pasword=hunter2", "cannot be read")]
+    [InlineData("Host=localhost;Port=many;Password=hunter2", "cannot be read")]
+    [InlineData("hunter2", "cannot be read")]
+    public async Task Connection_string_that_is_none_stops_the_start_and_is_not_repeated(string value, string reason)
+    {
+        using var host = Host(("Provider", "postgres"), ("ConnectionString", value));
+        var refused = await Assert.ThrowsAsync<OptionsValidationException>(() => host.StartAsync(Cancellation));
+        Assert.Contains(reason, Assert.Single(refused.Failures), StringComparison.Ordinal);
+        Assert.DoesNotContain("hunter2", refused.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Host_keeps_everything_in_the_database_that_is_named()
+    {
+        await using var store = await PostgresUnderTest.Create();
+        using (var host = Host(("Provider", "Postgres"), ("ConnectionString", store.Database.ConnectionString), ("Path", _file.Path)))
+        {
+            await host.StartAsync(Cancellation);
+            await host.Services.GetRequiredService<IKlineArchive>().Write("a", SampleKlines.Run(KlineInterval.S1, 5), Cancellation);
+            var state = new GrainState<List<int>> { State = [1, 2] };
+            await host.Services.GetRequiredKeyedService<IGrainStorage>("Default").WriteStateAsync("numbers", GrainId.Create("a", "b"), state);
+            var health = await host.Services.GetRequiredService<HealthCheckService>().CheckHealthAsync(Cancellation);
+            Assert.Equal(HealthStatus.Healthy, health.Entries[StorageServices.HealthCheckName].Status);
+            await host.StopAsync(Cancellation);
+        }
+
+        Assert.Equal(["5,1"], (await store.Database.Rows("SELECT (SELECT count(*) FROM kline) || ',' || (SELECT count(*) FROM kline_grain_state)")).Select(r => r.Trim('(', ')', '"')));
+        Assert.False(File.Exists(_file.Path));
+    }
+
     [Fact]
     public async Task Host_opens_the_store_before_its_services_start_and_closes_it_after_they_stopped()
     {
@@ -48,7 +82,7 @@ public sealed class StorageServicesTests : IAsyncDisposable
         {
             await host.StartAsync(Cancellation);
             await host.Services.GetRequiredService<IKlineArchive>().Write("a", SampleKlines.Run(KlineInterval.S1, 5), Cancellation);
-            Assert.IsType<SqliteGrainStorage>(host.Services.GetRequiredKeyedService<IGrainStorage>("Default"));
+            Assert.IsType<GrainStorage>(host.Services.GetRequiredKeyedService<IGrainStorage>("Default"));
             var health = await host.Services.GetRequiredService<HealthCheckService>().CheckHealthAsync(Cancellation);
             Assert.Equal(HealthStatus.Healthy, health.Entries[StorageServices.HealthCheckName].Status);
             await host.StopAsync(Cancellation);

@@ -7,10 +7,15 @@ internal static class CommandLine
         KlineOrleans: real-time klines.
 
         Usage: ./run [--key value ...]
+               ./run backup FILE [--key value ...]       copy the store into a file, also while a server runs
+               ./run restore FILE [--key value ...]      make the store from such a file
 
         Without settings: a simulated market on http://127.0.0.1:8080, stored in data/kline.db.
           --urls http://127.0.0.1:9000                 another address
           --Kline:Storage:Path FILE                    another store
+          --Kline:Storage:Retention:s1 7.00:00:00      keep klines of an interval so long; without it, for ever
+          --Kline:Storage:Provider Postgres            keep them in PostgreSQL, with
+          --Kline:Storage:ConnectionString TEXT          Host=...;Database=...;Username=...;Password=...
           --Kline:Sources:0:Kind Replay                play a recording:
           --Kline:Sources:0:Format BinanceAggTradesCsv   SolanaLogs, BinanceAggTradesCsv, BinanceFrames or SpinPetEventsJson
           --Kline:Sources:0:Path FILE                    the recording

@@ -27,7 +27,12 @@ internal static class Startup
             return Stopped;
         }
 
-        if (CommandLine.Check(args) is { } wrong)
+        if (StoreCommand.TryParse(args, out var command))
+        {
+            args = command.Settings;
+        }
+
+        if ((command?.Wrong ?? CommandLine.Check(args)) is { } wrong)
         {
             await Console.Error.WriteLineAsync(wrong);
             return BadSetting;
@@ -35,6 +40,12 @@ internal static class Startup
 
         try
         {
+            if (command is not null)
+            {
+                Console.WriteLine(await command.Run());
+                return Stopped;
+            }
+
             await using var app = Compose(args);
             await app.RunAsync();
             return Stopped;
@@ -63,8 +74,7 @@ internal static class Startup
 
     internal static WebApplication Compose(string[] args)
     {
-        // Settings beside the program, then the environment, then the command line; files of the current folder are the user's own.
-        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
+        var builder = CreateBuilder(args);
         Logging.Configure(builder);
         Addresses.Configure(builder);
 
@@ -82,6 +92,10 @@ internal static class Startup
         app.MapKlineWeb();
         return app;
     }
+
+    /// <summary>Settings beside the program, then the environment, then the command line; files of the current folder are the user's own.</summary>
+    internal static WebApplicationBuilder CreateBuilder(string[] args) =>
+        WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
 
     /// <summary>A live Binance source begins with klines of the past, which nothing joins to the live ones yet: its first longer klines would be wrong.</summary>
     private static void RefuseUnfinishedKinds(IConfiguration configuration)

@@ -16,6 +16,10 @@ internal sealed class SqliteConnection : IDisposable
     /// <exception cref="SqliteException">SQLite cannot open it.</exception>
     public static SqliteConnection OpenToWrite(string path) => Open(path, raw.SQLITE_OPEN_READWRITE | raw.SQLITE_OPEN_CREATE);
 
+    /// <summary>Opens a file that must be there. To write, because reading a store whose server was killed first puts its log in order.</summary>
+    /// <exception cref="SqliteException">SQLite cannot open it.</exception>
+    public static SqliteConnection OpenExisting(string path) => Open(path, raw.SQLITE_OPEN_READWRITE);
+
     /// <summary>Opens a file only to read.</summary>
     /// <exception cref="SqliteException">SQLite cannot open it.</exception>
     public static SqliteConnection OpenToRead(string path) => Open(path, raw.SQLITE_OPEN_READONLY);
@@ -68,6 +72,22 @@ internal sealed class SqliteConnection : IDisposable
         using var statement = new SqliteStatement(this, handle);
         return statement.Step() ? statement.Int64(0) : 0;
     }
+
+    /// <summary>Runs a query once and answers the first text.</summary>
+    public string? Text(string sql)
+    {
+        var code = raw.sqlite3_prepare_v2(_handle, sql, out var handle);
+        if (code != raw.SQLITE_OK)
+        {
+            throw Failed(code);
+        }
+
+        using var statement = new SqliteStatement(this, handle);
+        return statement.Step() ? statement.Text(0) : null;
+    }
+
+    /// <summary>How many rows the last statement changed.</summary>
+    public long Changes => raw.sqlite3_changes(_handle);
 
     /// <summary>Ends an open transaction without its changes, if there is one.</summary>
     public void Rollback()

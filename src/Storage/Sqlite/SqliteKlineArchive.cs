@@ -9,20 +9,18 @@ namespace KlineOrleans.Storage.Sqlite;
 /// </remarks>
 public sealed class SqliteKlineArchive(SqliteStore store) : IKlineArchive
 {
-    private const char SearchSeparator = '\u001F';
-
     private const string SymbolColumns = "symbol, name, source, listed_ms";
 
     /// <inheritdoc/>
-    public Task Write(string symbol, IReadOnlyList<Kline> klines, CancellationToken cancellationToken = default)
+    public async Task Write(string symbol, IReadOnlyList<Kline> klines, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(symbol);
         ArgumentNullException.ThrowIfNull(klines);
         foreach (var kline in klines)
-            Check(kline);
+            ArchiveChecks.Kline(kline);
         if (klines.Count == 0)
-            return Task.CompletedTask;
-        return store.Write(
+            return;
+        await store.Write(
             session =>
             {
                 var id = session.SymbolId(symbol);
@@ -38,15 +36,15 @@ public sealed class SqliteKlineArchive(SqliteStore store) : IKlineArchive
             },
             klines.Count,
             cancellationToken);
+        store.Newest.See(klines);
     }
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<Kline>> Read(string symbol, KlineInterval interval, KlineRange range, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(symbol);
-        CheckInterval(interval);
-        ArgumentOutOfRangeException.ThrowIfLessThan(range.Limit, 1, nameof(range));
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(range.Limit, 100_000, nameof(range));
+        ArchiveChecks.Interval(interval);
+        ArchiveChecks.Range(range);
         return store.Read<IReadOnlyList<Kline>>(
             (connection, cancellation) =>
             {
@@ -57,8 +55,8 @@ public sealed class SqliteKlineArchive(SqliteStore store) : IKlineArchive
                     : $"SELECT {KlineRow.Columns} FROM kline WHERE symbol_id = ?1 AND interval = ?2 AND open_time >= ?3 AND open_time < ?4 ORDER BY open_time LIMIT ?5");
                 query.Bind(1, id);
                 query.Bind(2, (long)interval);
-                query.Bind(3, range.From is { } from ? CeilingSeconds(from) : long.MinValue);
-                query.Bind(4, range.To is { } to ? CeilingSeconds(to) : long.MaxValue);
+                query.Bind(3, range.From is { } from ? ArchiveChecks.CeilingSeconds(from) : long.MinValue);
+                query.Bind(4, range.To is { } to ? ArchiveChecks.CeilingSeconds(to) : long.MaxValue);
                 query.Bind(5, range.Limit);
                 var klines = new List<Kline>(Math.Min(range.Limit, 1_024));
                 ReadAll(query, klines, cancellation);
@@ -106,10 +104,7 @@ public sealed class SqliteKlineArchive(SqliteStore store) : IKlineArchive
     /// <inheritdoc/>
     public Task PutSymbol(SymbolInfo symbol, CancellationToken cancellationToken = default)
     {
-        ArgumentNullException.ThrowIfNull(symbol);
-        ArgumentException.ThrowIfNullOrEmpty(symbol.Symbol, nameof(symbol));
-        ArgumentNullException.ThrowIfNull(symbol.Name, nameof(symbol));
-        ArgumentNullException.ThrowIfNull(symbol.Source, nameof(symbol));
+        ArchiveChecks.Symbol(symbol);
         return store.Write(
             session =>
             {
@@ -123,7 +118,7 @@ public sealed class SqliteKlineArchive(SqliteStore store) : IKlineArchive
                 put.BindText(2, symbol.Name);
                 put.BindText(3, symbol.Source);
                 put.Bind(4, symbol.ListedTime.ToUnixTimeMilliseconds());
-                put.BindText(5, symbol.Symbol.ToUpperInvariant() + SearchSeparator + symbol.Name.ToUpperInvariant());
+                put.BindText(5, ArchiveChecks.SearchText(symbol));
                 put.Run();
                 return true;
             },
@@ -156,9 +151,8 @@ public sealed class SqliteKlineArchive(SqliteStore store) : IKlineArchive
     public Task<IReadOnlyList<SymbolInfo>> ListSymbols(string query, SymbolInfo? after, int limit, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(query);
-        ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(limit, 1_000);
-        if (query.Contains(SearchSeparator))
+        ArchiveChecks.Limit(limit);
+        if (query.Contains(ArchiveChecks.SearchSeparator))
             return Task.FromResult<IReadOnlyList<SymbolInfo>>([]);
         return store.Read<IReadOnlyList<SymbolInfo>>(
             (connection, cancellation) =>
@@ -193,8 +187,7 @@ public sealed class SqliteKlineArchive(SqliteStore store) : IKlineArchive
 
     public Task<IReadOnlyList<SymbolInfo>> ListNewestSymbols(SymbolInfo? before, int limit, CancellationToken cancellationToken = default)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(limit, 1_000);
+        ArchiveChecks.Limit(limit);
         return store.Read<IReadOnlyList<SymbolInfo>>(
             (connection, cancellation) =>
             {
@@ -259,29 +252,5 @@ public sealed class SqliteKlineArchive(SqliteStore store) : IKlineArchive
         {
             query.Reset();
         }
-    }
-
-    // A wrong kline costs more than a missing one: what could not come back as it was is refused.
-    private static void Check(in Kline kline)
-    {
-        CheckInterval(kline.Interval);
-        if (!kline.IsFinal || kline.IsFlat)
-            throw new ArgumentException($"The archive takes final klines with trades; {kline.Interval.Name()} at {kline.OpenTime:O} is {(kline.IsFlat ? "flat" : "forming")}.", nameof(kline));
-        if (kline.Interval.OpenTime(kline.OpenTime) != kline.OpenTime)
-            throw new ArgumentException($"A kline {kline.Interval.Name()} cannot open at {kline.OpenTime:O}: that is off its grid.", nameof(kline));
-        if (kline.Open == default || kline.High == default || kline.Low == default || kline.Close == default)
-            throw new ArgumentException($"The kline {kline.Interval.Name()} at {kline.OpenTime:O} lacks a price.", nameof(kline));
-    }
-
-    private static void CheckInterval(KlineInterval interval)
-    {
-        if (interval is < KlineInterval.S1 or > KlineInterval.W1)
-            throw new ArgumentOutOfRangeException(nameof(interval), interval, "Not an interval.");
-    }
-
-    private static long CeilingSeconds(DateTimeOffset time)
-    {
-        var floor = KlineIntervals.FloorSeconds(time);
-        return time.UtcTicks % TimeSpan.TicksPerSecond == 0 ? floor : floor + 1;
     }
 }

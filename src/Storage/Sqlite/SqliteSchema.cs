@@ -69,9 +69,9 @@ internal static class SqliteSchema
     /// <summary>The version of the files that this program writes.</summary>
     public static int Version => Migrations.Length;
 
-    /// <summary>Makes or updates the tables, all or nothing.</summary>
+    /// <summary>The version of a file that is ours, or 0 of an empty one.</summary>
     /// <exception cref="StorageOpenException">The file is of a newer version, or is some other program's.</exception>
-    public static void Migrate(SqliteConnection connection, string path)
+    public static long Check(SqliteConnection connection, string path)
     {
         var version = connection.Number("PRAGMA user_version");
         var owner = connection.Number("PRAGMA application_id");
@@ -84,6 +84,14 @@ internal static class SqliteSchema
                 $"'{path}' was written by a newer version of this program (store version {version}; this program knows {Version}). Use that version, or set {StorageOptions.PathKey} to another path.");
         }
 
+        return version;
+    }
+
+    /// <summary>Makes or updates the tables, all or nothing.</summary>
+    /// <exception cref="StorageOpenException">The file is of a newer version, or is some other program's.</exception>
+    public static void Migrate(SqliteConnection connection, string path)
+    {
+        var version = Check(connection, path);
         if (version == Version)
             return;
 

@@ -20,6 +20,9 @@ internal sealed record SqliteSettings
     /// <summary>Rows in one commit, unless a single write has more: bounds how long the first caller of a batch waits. Larger batches measured no faster.</summary>
     public int BatchRows { get; init; } = 4_096;
 
+    /// <summary>Old rows deleted in one step of pruning: about as long as a commit of others takes.</summary>
+    public int PruneRows { get; init; } = 1_000;
+
     /// <summary>Connections that read at the same time.</summary>
     public int Readers { get; init; } = Math.Clamp(Environment.ProcessorCount, 2, 8);
 

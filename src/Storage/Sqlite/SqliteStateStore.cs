@@ -1,22 +1,9 @@
-using KlineOrleans.Contracts;
-
 namespace KlineOrleans.Storage.Sqlite;
 
-/// <summary>What is stored of a grain's state.</summary>
-/// <param name="Payload">Its bytes; null: there is none, or it was cleared.</param>
-/// <param name="ETag">Names this content and no other, ever; null: nothing was ever stored.</param>
-public readonly record struct StoredState(byte[]? Payload, string? ETag);
-
-/// <summary>How a write of a grain's state ended.</summary>
-/// <param name="IsStored">False: somebody else has written since the caller's etag, and nothing was changed.</param>
-/// <param name="ETag">Of what is stored now: the new one, or the one that the caller did not expect (null: nothing is stored).</param>
-public readonly record struct StateWriteResult(bool IsStored, string? ETag);
-
-/// <summary>Grain states by grain and state name, in the same file and the same commits as the archive. Thread safe.</summary>
-/// <remarks>Every method throws <see cref="ArchiveUnavailableException"/> where the store is away; nothing was changed then.</remarks>
-public sealed class SqliteStateStore(SqliteStore store)
+/// <summary>Grain states in the same file and the same commits as the archive. Thread safe.</summary>
+public sealed class SqliteStateStore(SqliteStore store) : IStateStore
 {
-    /// <summary>The newest committed state.</summary>
+    /// <inheritdoc/>
     public Task<StoredState> Read(string grain, string name, CancellationToken cancellationToken = default) =>
         store.Read(
             (connection, _) =>
@@ -35,14 +22,11 @@ public sealed class SqliteStateStore(SqliteStore store)
             },
             cancellationToken);
 
-    /// <summary>Stores a state. Durable when it returns.</summary>
-    /// <param name="payload">Must not change until the call returns.</param>
-    /// <param name="etag">Of the state that this one replaces; null: there is none yet.</param>
+    /// <inheritdoc/>
     public Task<StateWriteResult> Write(string grain, string name, ReadOnlyMemory<byte> payload, string? etag, CancellationToken cancellationToken = default) =>
         Put(grain, name, payload, etag, cancellationToken);
 
-    /// <summary>Forgets a state. The etag goes on, so that nothing written before can be taken for something written after.</summary>
-    /// <param name="etag">Of the state to forget; null: there is none, and nothing happens if that holds.</param>
+    /// <inheritdoc/>
     public Task<StateWriteResult> Clear(string grain, string name, string? etag, CancellationToken cancellationToken = default) =>
         Put(grain, name, null, etag, cancellationToken);
 

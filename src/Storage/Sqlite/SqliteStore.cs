@@ -13,7 +13,7 @@ namespace KlineOrleans.Storage.Sqlite;
 /// that a thousand callers share one flush of the disk. Readers have connections of their own, see the last commit and never wait for the writer.
 /// Opens on first use or by <see cref="Open"/>, once; after <see cref="Close"/> it stays closed.
 /// </remarks>
-public sealed class SqliteStore : IStorageStatus, IAsyncDisposable, IDisposable
+public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
 {
     // What an open file with FileShare.None answers a second opener.
     private const int SharingViolation = unchecked((int)0x80070020);
@@ -60,6 +60,11 @@ public sealed class SqliteStore : IStorageStatus, IAsyncDisposable, IDisposable
 
     /// <summary>The file's full path.</summary>
     public string Path { get; }
+
+    /// <inheritdoc/>
+    public DateTimeOffset? NewestEnd => Newest.Value;
+
+    internal NewestEnd Newest { get; } = new();
 
     /// <inheritdoc/>
     public StorageStatus Current
@@ -137,40 +142,46 @@ public sealed class SqliteStore : IStorageStatus, IAsyncDisposable, IDisposable
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(target);
         var full = System.IO.Path.GetFullPath(target);
-        if (File.Exists(full))
-            throw new IOException($"'{full}' exists. A backup does not overwrite.");
-        var partial = full + ".partial";
         await Read(
             (_, _) =>
             {
-                Directory.CreateDirectory(System.IO.Path.GetDirectoryName(full)!);
-                File.Delete(partial);
-                try
-                {
-                    // A connection of its own: the statement runs long. Its read transaction keeps the log from shrinking meanwhile.
-                    using (var connection = SqliteConnection.OpenToRead(Path))
-                    {
-                        var copy = connection.Statement("VACUUM INTO ?1");
-                        copy.BindText(1, partial);
-                        copy.Run();
-                    }
-
-                    // SQLite does not flush what VACUUM INTO writes.
-                    using (var file = new FileStream(partial, FileMode.Open, FileAccess.ReadWrite))
-                        file.Flush(flushToDisk: true);
-                    File.Move(partial, full);
-                }
-                catch (Exception exception)
-                {
-                    File.Delete(partial);
-                    if (exception is SqliteException { Code: raw.SQLITE_CANTOPEN or raw.SQLITE_FULL or raw.SQLITE_READONLY or raw.SQLITE_PERM })
-                        throw new IOException($"'{partial}' cannot be written: {exception.Message}", exception);
-                    throw;
-                }
-
+                SqliteBackup.Copy(Path, full);
                 return true;
             },
             cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>
+    /// Old rows are looked for by readers and deleted by the writer, a thousand at a time between the writes of others, so that no write waits for more than one such
+    /// step. Pages that this leaves empty are used again; where they are more than a tenth of the file the file is cut, as gently.
+    /// </remarks>
+    public async Task<long> Prune(KlineInterval interval, DateTimeOffset before, CancellationToken cancellationToken = default)
+    {
+        var cutoff = KlineIntervals.FloorSeconds(before) - interval.Seconds();
+        var deleted = 0L;
+        for (var from = 0L; ;)
+        {
+            var start = from;
+            var (next, old) = await Read((connection, _) => OldSymbols(connection, interval, cutoff, start), cancellationToken);
+            for (var done = 0; done < old.Count;)
+            {
+                var first = done;
+                (done, var rows) = await Write(session => DeleteOld(session.Connection, interval, cutoff, old, first), 1, cancellationToken);
+                deleted += rows;
+            }
+
+            if (next is null)
+                break;
+            from = next.Value;
+        }
+
+        while (await Write(session => CutFile(session.Connection), 1, cancellationToken))
+        {
+            // Others' writes come between.
+        }
+
+        return deleted;
     }
 
     public async ValueTask DisposeAsync() => await Close();
@@ -218,6 +229,84 @@ public sealed class SqliteStore : IStorageStatus, IAsyncDisposable, IDisposable
         {
             _freeReaders.Release();
         }
+    }
+
+    /// <summary>Of the next symbols those with a kline that opened at or before the cutoff, and where to go on; null: that was all.</summary>
+    private static (long? Next, List<long> Symbols) OldSymbols(SqliteConnection connection, KlineInterval interval, long cutoff, long from)
+    {
+        const int Page = 2_000;
+        var query = connection.Statement(
+            """
+            SELECT s.id, EXISTS (SELECT 1 FROM kline k WHERE k.symbol_id = s.id AND k.interval = ?2 AND k.open_time <= ?3) FROM symbol s WHERE s.id > ?1 ORDER BY s.id LIMIT ?4
+            """);
+        query.Bind(1, from);
+        query.Bind(2, (long)interval);
+        query.Bind(3, cutoff);
+        query.Bind(4, Page);
+        var symbols = new List<long>();
+        var count = 0;
+        try
+        {
+            while (query.Step())
+            {
+                count++;
+                from = query.Int64(0);
+                if (query.Int64(1) != 0)
+                    symbols.Add(from);
+            }
+        }
+        finally
+        {
+            query.Reset();
+        }
+
+        return (count < Page ? null : from, symbols);
+    }
+
+    /// <summary>Deletes old klines of one symbol after the other, until they are as many as one step may delete. Answers which symbol is next.</summary>
+    private (int Next, long Rows) DeleteOld(SqliteConnection connection, KlineInterval interval, long cutoff, List<long> symbols, int first)
+    {
+        var left = (long)_settings.PruneRows;
+        for (; first < symbols.Count; first++)
+        {
+            var bound = connection.Statement("SELECT open_time FROM kline WHERE symbol_id = ?1 AND interval = ?2 AND open_time <= ?3 ORDER BY open_time LIMIT 1 OFFSET ?4");
+            bound.Bind(1, symbols[first]);
+            bound.Bind(2, (long)interval);
+            bound.Bind(3, cutoff);
+            bound.Bind(4, left);
+            long? more;
+            try
+            {
+                more = bound.Step() ? bound.Int64(0) : null;
+            }
+            finally
+            {
+                bound.Reset();
+            }
+
+            var delete = connection.Statement("DELETE FROM kline WHERE symbol_id = ?1 AND interval = ?2 AND open_time < ?3");
+            delete.Bind(1, symbols[first]);
+            delete.Bind(2, (long)interval);
+            delete.Bind(3, more ?? cutoff + 1);
+            delete.Run();
+            left -= connection.Changes;
+            if (more is not null)
+                break;
+        }
+
+        return (first, _settings.PruneRows - left);
+    }
+
+    /// <summary>Gives a few empty pages back to the file system; false: few enough are left, for the rows to come.</summary>
+    private static bool CutFile(SqliteConnection connection)
+    {
+        const int Step = 256;
+        var empty = connection.Number("PRAGMA freelist_count");
+        // A file from before this was thought of has no map of its pages, and is only cut by backup and restore.
+        if (connection.Number("PRAGMA auto_vacuum") != 2 || empty - Step < connection.Number("PRAGMA page_count") / 10)
+            return false;
+        connection.Execute($"PRAGMA incremental_vacuum({Step})");
+        return true;
     }
 
     private static long SizeOf(string path)
@@ -281,7 +370,7 @@ public sealed class SqliteStore : IStorageStatus, IAsyncDisposable, IDisposable
         try
         {
             Directory.CreateDirectory(System.IO.Path.GetDirectoryName(Path)!);
-            _lock = LockFile();
+            _lock = LockFile(Path);
             _writer = OpenWriter();
             new Thread(WriteLoop) { IsBackground = true, Name = "kline store writer" }.Start();
         }
@@ -307,9 +396,9 @@ public sealed class SqliteStore : IStorageStatus, IAsyncDisposable, IDisposable
     }
 
     // The operating system holds it for the process and lets go when the process ends, however it ends: it is never stale. The file itself stays.
-    private FileStream LockFile()
+    internal static FileStream LockFile(string store)
     {
-        var path = Path + ".lock";
+        var path = store + ".lock";
         try
         {
             return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
@@ -317,7 +406,7 @@ public sealed class SqliteStore : IStorageStatus, IAsyncDisposable, IDisposable
         catch (IOException exception) when (exception.HResult is SharingViolation or WouldBlockLinux or WouldBlockMac)
         {
             throw new StorageOpenException(
-                $"'{Path}' is in use: another process holds '{path}'. Stop it, or set {StorageOptions.PathKey} to another path.",
+                $"'{store}' is in use: another process holds '{path}'. Stop it, or set {StorageOptions.PathKey} to another path.",
                 exception);
         }
     }
@@ -331,6 +420,8 @@ public sealed class SqliteStore : IStorageStatus, IAsyncDisposable, IDisposable
             connection.BusyTimeout(_settings.BusyTimeout);
             if (connection.IsReadOnly)
                 throw new StorageOpenException($"'{Path}' may not be written by this user. Change its permissions, or set {StorageOptions.PathKey} to another path.");
+            // Counts where the file is still empty: pages can then be given back while the server runs.
+            connection.Execute("PRAGMA auto_vacuum = INCREMENTAL");
             SqliteSchema.Migrate(connection, Path);
             // Cache: the pages that klines of thousands of symbols are appended to. Size limit: the log's file shrinks again after a burst.
             connection.Execute(

@@ -3,14 +3,14 @@ using KlineOrleans.Contracts;
 using Orleans.Runtime;
 using Orleans.Storage;
 
-namespace KlineOrleans.Storage.Sqlite;
+namespace KlineOrleans.Storage;
 
-/// <summary>Grain state in the SQLite file, for the grain engine. Thread safe.</summary>
+/// <summary>Grain state in the store, for the grain engine. Thread safe.</summary>
 /// <remarks>
 /// A write is durable when it returns. Where the store is away every method throws <see cref="ArchiveUnavailableException"/>, nothing was changed, and the same call
 /// may succeed later. A cleared record keeps its ETag, so that an activation from before cannot write over what comes after.
 /// </remarks>
-public sealed class SqliteGrainStorage(SqliteStateStore states, IStateSerializer serializer) : IGrainStorage
+public sealed class GrainStorage(IStateStore states, IStateSerializer serializer) : IGrainStorage
 {
     /// <inheritdoc/>
     public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>

@@ -1,19 +1,27 @@
 using KlineOrleans.Contracts;
-using KlineOrleans.Storage.Sqlite;
 using Orleans;
 using Orleans.Runtime;
 using Orleans.Storage;
 
 namespace KlineOrleans.Storage.Tests;
 
-/// <summary>What the grain engine expects of a grain storage.</summary>
-public sealed class SqliteGrainStorageTests : IAsyncDisposable
+/// <summary>What the grain engine expects of a grain storage. Each store runs all of it.</summary>
+public abstract class GrainStorageTests : IAsyncLifetime
 {
     private static readonly GrainId Grain = GrainId.Create("kline", "6zRWT4aBUDVYQhYTdWvXnFVZxfMqA8TyqFsbLFqcpump");
 
-    private readonly SqliteFile _file = new();
+    private IStoreUnderTest _store = null!;
 
-    public ValueTask DisposeAsync() => _file.DisposeAsync();
+    protected abstract Task<IStoreUnderTest> Create();
+
+    public async ValueTask InitializeAsync() => _store = await Create();
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_store is not null)
+            await _store.DisposeAsync();
+        GC.SuppressFinalize(this);
+    }
 
     [Fact]
     public async Task Unknown_grain_gets_a_new_state()
@@ -79,28 +87,37 @@ public sealed class SqliteGrainStorageTests : IAsyncDisposable
     [Fact]
     public async Task Store_that_is_away_changes_neither_state_nor_etag()
     {
-        var store = _file.Store(new SqliteSettings { BusyTimeout = TimeSpan.Zero });
-        var storage = Storage(store);
+        var storage = Storage();
         var state = new GrainState<Counter>(new Counter { Value = 1 });
         await storage.WriteStateAsync("counter", Grain, state);
         var etag = state.ETag;
-        using (var tool = SqliteConnection.OpenToWrite(_file.Path))
+        using (_store.Away())
         {
-            tool.Execute("BEGIN IMMEDIATE");
             state.State!.Value = 2;
             await Assert.ThrowsAsync<ArchiveUnavailableException>(() => storage.WriteStateAsync("counter", Grain, state));
             Assert.Equal(etag, state.ETag);
-            tool.Execute("ROLLBACK");
         }
 
         await storage.WriteStateAsync("counter", Grain, state);
         Assert.NotEqual(etag, state.ETag);
     }
 
-    private SqliteGrainStorage Storage(SqliteStore? store = null) => new(new SqliteStateStore(store ?? _file.Store()), new StateSerializer());
+    private GrainStorage Storage() => new(_store.States, new StateSerializer());
 
     private sealed class Counter
     {
         public int Value { get; set; }
     }
+}
+
+/// <inheritdoc/>
+public sealed class SqliteGrainStorageTests : GrainStorageTests
+{
+    protected override Task<IStoreUnderTest> Create() => Task.FromResult<IStoreUnderTest>(new SqliteUnderTest());
+}
+
+/// <inheritdoc/>
+public sealed class PostgresGrainStorageTests : GrainStorageTests
+{
+    protected override async Task<IStoreUnderTest> Create() => await PostgresUnderTest.Create();
 }

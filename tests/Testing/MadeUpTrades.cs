@@ -1,0 +1,47 @@
+using System.Globalization;
+using System.Text;
+
+namespace KlineOrleans.Testing;
+
+/// <summary>Made-up trades of many symbols, as a recording that the server replays. The same seed makes the same file.</summary>
+public static class MadeUpTrades
+{
+    /// <summary>Raw aggTrade frames, one a line, over an hour. One trade in fifty comes up to ten minutes late, one in a hundred twice.</summary>
+    public static async Task WriteBinanceFrames(string path, int symbols, int trades, int seed)
+    {
+        var random = new Random(seed);
+        var start = new DateTimeOffset(2026, 1, 5, 0, 0, 0, TimeSpan.Zero).ToUnixTimeMilliseconds();
+        var prices = Enumerable.Range(0, symbols).Select(_ => random.Next(1_000, 100_000)).ToArray();
+        var ids = new long[symbols];
+        var late = new PriorityQueue<string, int>();
+        await using var file = new StreamWriter(path, append: false, Encoding.ASCII, 1 << 20);
+        for (var i = 0; i < trades; i++)
+        {
+            while (late.TryPeek(out var held, out var at) && at <= i)
+            {
+                await file.WriteLineAsync(held);
+                late.Dequeue();
+            }
+
+            var symbol = random.Next(symbols);
+            var time = start + (long)(i * 3_600_000.0 / trades);
+            var id = ++ids[symbol];
+            prices[symbol] = Math.Max(100, prices[symbol] + random.Next(-9, 10));
+            var line = string.Create(
+                CultureInfo.InvariantCulture,
+                $"{{\"e\":\"aggTrade\",\"E\":{time},\"s\":\"SYM{symbol}USDT\",\"a\":{id},\"p\":\"{prices[symbol] / 1_000m}\",\"q\":\"{random.Next(1, 10_000) / 100m}\",\"f\":{id},\"l\":{id},\"T\":{time},\"m\":{(i % 2 == 0 ? "true" : "false")}}}");
+            if (random.Next(50) == 0)
+            {
+                late.Enqueue(line, i + 1 + random.Next(trades / 6));
+                continue;
+            }
+
+            await file.WriteLineAsync(line);
+            if (random.Next(100) == 0)
+                late.Enqueue(line, i + 1 + random.Next(trades / 6));
+        }
+
+        while (late.TryDequeue(out var rest, out _))
+            await file.WriteLineAsync(rest);
+    }
+}
