@@ -6,6 +6,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans;
 using Orleans.Storage;
 using Orleans.Streams;
+using MemoryGrainStorage = KlineOrleans.Testing.MemoryGrainStorage;
 
 namespace KlineOrleans.Grains.Tests;
 

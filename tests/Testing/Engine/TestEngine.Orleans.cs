@@ -18,10 +18,11 @@ public sealed partial class TestEngine
     /// <remarks>Orleans collects grains that are idle at this moment; one that is in a call stays.</remarks>
     public partial Task DeactivateAll() => GrainFactory.GetGrain<IManagementGrain>(0).ForceActivationCollection(TimeSpan.Zero);
 
-    /// <remarks>The nearest that Orleans offers: a stop whose time is over before it begins.</remarks>
+    /// <remarks>The nearest that Orleans offers: a stop whose time is over before it begins. Grains deactivate all the same, but what they write then goes nowhere.</remarks>
     public async partial Task Kill()
     {
         _isStopped = true;
+        Services.GetRequiredService<StorageGate>().IsShut = true;
         try
         {
             await _host.StopAsync(new CancellationToken(canceled: true));
@@ -35,19 +36,27 @@ public sealed partial class TestEngine
     private static async Task<TestEngine> StartCore(Action<IServiceCollection>? configure, TestEngineOptions options)
     {
         var builder = CreateBuilder(configure);
-        if (!builder.Services.Any(s => s.ServiceType == typeof(IGrainStorage) && (s.ServiceKey as string) == "PubSubStore"))
-        {
-            // Where memory streams keep their subscriptions.
-            builder.Services.AddKeyedSingleton<IGrainStorage>("PubSubStore", new MemoryGrainStorage());
-        }
+        // The registered clock is that of grains: their timers and their collection. Orleans itself, with the agents that pull streams, runs by the machine's.
+        builder.Services.AddKeyedSingleton<TimeProvider>(KeyedService.AnyKey, TimeProvider.System);
+        builder.Services.AddKeyedSingleton<TimeProvider>(TimeProviderNames.Grains, (services, _) => new GrainClock(services));
+        builder.Services.AddKeyedSingleton<TimeProvider>(TimeProviderNames.ActivationManagement, (services, _) => services.GetService<TimeProvider>() ?? TimeProvider.System);
 
+        builder.Services.AddSingleton<StorageGate>();
+        builder.Services.AddSingleton<IGrainStorage>(services => services.GetRequiredService<StorageGate>());
         builder.UseOrleans(silo =>
         {
             silo.UseLocalhostClustering(FreePort(), FreePort());
             foreach (var name in options.StreamProviders)
             {
-                silo.AddMemoryStreams(name);
+                silo.AddMemoryStreams(name, streams =>
+                {
+                    streams.ConfigurePartitioning(2);
+                    streams.ConfigurePullingAgent(agent => agent.Configure(pulling => pulling.GetQueueMsgsTimerPeriod = TimeSpan.FromMilliseconds(5)));
+                });
             }
+
+            // Where memory streams keep their subscriptions.
+            silo.AddMemoryGrainStorage("PubSubStore");
 
             silo.Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = options.ResponseTimeout ?? messaging.ResponseTimeout);
             silo.Configure<GrainCollectionOptions>(collection =>
@@ -63,6 +72,40 @@ public sealed partial class TestEngine
         var host = builder.Build();
         await host.StartAsync();
         return new TestEngine(host);
+    }
+
+    /// <summary>The storage "Default" as grains see it: unnamed, as Orleans asks for it, and out of reach once the engine was killed.</summary>
+    private sealed class StorageGate([FromKeyedServices("Default")] IGrainStorage storage) : IGrainStorage
+    {
+        public bool IsShut { get; set; }
+
+        public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) => Open().ReadStateAsync(stateName, grainId, grainState);
+
+        public Task WriteStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) => Open().WriteStateAsync(stateName, grainId, grainState);
+
+        public Task ClearStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) => Open().ClearStateAsync(stateName, grainId, grainState);
+
+        private IGrainStorage Open() => IsShut ? throw new InvalidOperationException("The engine was killed.") : storage;
+    }
+
+    /// <summary>The registered clock for grains, the machine's for the system targets of Orleans, whose timers come from the same registry.</summary>
+    private sealed class GrainClock(IServiceProvider services) : TimeProvider
+    {
+        private readonly TimeProvider _clock = services.GetService<TimeProvider>() ?? System;
+
+        // Asked for late: it depends on what depends on this clock.
+        private readonly Lazy<IGrainContextAccessor> _accessor = new(services.GetRequiredService<IGrainContextAccessor>);
+
+        public override long TimestampFrequency => _clock.TimestampFrequency;
+
+        public override TimeZoneInfo LocalTimeZone => _clock.LocalTimeZone;
+
+        public override DateTimeOffset GetUtcNow() => _clock.GetUtcNow();
+
+        public override long GetTimestamp() => _clock.GetTimestamp();
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+            (_accessor.Value.GrainContext?.GrainId.IsSystemTarget() is false ? _clock : System).CreateTimer(callback, state, dueTime, period);
     }
 
     private static int FreePort()
