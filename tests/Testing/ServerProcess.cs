@@ -91,6 +91,15 @@ public sealed partial class ServerProcess : IAsyncDisposable
         return (server._process.ExitCode, server.Output);
     }
 
+    /// <summary>Runs a command of the store (backup, restore), with settings as on the command line, and waits for its end.</summary>
+    public static async Task<(int ExitCode, string Output)> RunStoreCommand(string verb, string? file, string[] settings)
+    {
+        await using var server = Launch(settings, file is null ? [verb] : [verb, file]);
+        using var patience = new CancellationTokenSource(Patience);
+        await server._process.WaitForExitAsync(patience.Token);
+        return (server._process.ExitCode, server.Output);
+    }
+
     /// <summary>Polls an answer of the server until it is as wanted.</summary>
     public async Task<JsonElement> WaitFor(string path, Func<JsonElement, bool> wanted)
     {
@@ -168,7 +177,7 @@ public sealed partial class ServerProcess : IAsyncDisposable
         _process.Dispose();
     }
 
-    private static ServerProcess Launch(string[] settings)
+    private static ServerProcess Launch(string[] settings, params ReadOnlySpan<string> command)
     {
         var given = Array.IndexOf(settings, "--urls");
         var port = given >= 0 && Uri.TryCreate(settings[given + 1], UriKind.Absolute, out var address) ? address.Port : FreePort();
@@ -182,6 +191,11 @@ public sealed partial class ServerProcess : IAsyncDisposable
         // A process that is killed would leave its diagnostic sockets in the temporary folder.
         start.Environment["DOTNET_EnableDiagnostics"] = "0";
         start.ArgumentList.Add(ProgramPath);
+        foreach (var part in command)
+        {
+            start.ArgumentList.Add(part);
+        }
+
         if (given < 0)
         {
             start.ArgumentList.Add("--urls");
