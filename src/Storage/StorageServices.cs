@@ -19,7 +19,7 @@ public static class StorageServices
     public const string HealthCheckName = "storage";
 
     /// <summary>
-    /// Registers <see cref="IKlineArchive"/>, grain storage, <see cref="IStorageStatus"/>, <see cref="SqliteStore"/> (to back up) and a health check, from the
+    /// Registers <see cref="IKlineArchive"/>, <see cref="IChainEventStore"/>, grain storage, <see cref="IStorageStatus"/>, <see cref="SqliteStore"/> (to back up) and a health check, from the
     /// section <see cref="StorageOptions.Section"/>. The host opens the store before it starts its services and closes it after they have stopped.
     /// </summary>
     /// <remarks>A wrong value throws <see cref="OptionsValidationException"/> at start, a file that cannot be opened <see cref="StorageOpenException"/>.</remarks>
@@ -36,6 +36,8 @@ public static class StorageServices
             provider.GetRequiredService<ILogger<SqliteStore>>()));
         services.AddSingleton<IStorageStatus>(provider => provider.GetRequiredService<SqliteStore>());
         services.AddSingleton<IKlineArchive, SqliteKlineArchive>();
+        services.AddOptionsWithValidateOnStart<ChainEventOptions, ChainEventOptionsValidator>().Bind(configuration.GetSection(ChainEventOptions.Section));
+        services.AddSingleton<IChainEventStore>(provider => new SqliteChainEvents(provider.GetRequiredService<SqliteStore>(), provider.GetRequiredService<IOptions<ChainEventOptions>>().Value));
         services.AddSingleton<SqliteStateStore>();
         services.AddKeyedSingleton<IGrainStorage>(
             GrainStorageName,
