@@ -1,5 +1,8 @@
 using System.Globalization;
 using KlineOrleans.Contracts;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
 
 namespace KlineOrleans.Storage.Tests;
 
@@ -233,5 +236,38 @@ public sealed class SqliteChainEventsTests : ChainEventStoreTests
         var again = new Sqlite.SqliteChainEvents(_file.Store(), options);
         Assert.Equal([2, 3], (await again.ReadAfter(Mint, 0, 10, Cancellation)).Select(e => e.Number));
         Assert.Equal([0, 3, 4], await again.Write([Event(1), Event(3), Event(4)], Cancellation));
+    }
+
+    [Fact]
+    public async Task A_file_from_before_there_were_events_gets_their_tables_and_keeps_its_klines()
+    {
+        var kline = SampleKlines.One(KlineInterval.S1, SampleKlines.Start);
+        var old = _file.Store();
+        await new Sqlite.SqliteKlineArchive(old).Write(Mint, [kline], Cancellation);
+        await old.Write(
+            session =>
+            {
+                session.Connection.Execute("DROP TABLE chain_event; DROP TABLE chain_mint; PRAGMA user_version = 1");
+                return true;
+            },
+            1,
+            Cancellation);
+        await old.Close();
+
+        var store = _file.Store();
+        Assert.Equal([1], await new Sqlite.SqliteChainEvents(store, new ChainEventOptions()).Write([Event(1)], Cancellation));
+        Assert.Equal([kline], await new Sqlite.SqliteKlineArchive(store).Read(Mint, KlineInterval.S1, new KlineRange(null, null, 10, false), Cancellation));
+    }
+
+    [Theory]
+    [InlineData("Kline:Events:PerMint", "-1", "0 to 10000000")]
+    [InlineData("Kline:Events:PerMint", "10000001", "0 to 10000000")]
+    [InlineData("Kline:Events:Total", "999", "1000 to 1000000000")]
+    public void A_setting_outside_its_range_is_named_with_what_is_allowed(string key, string value, string allowed)
+    {
+        var configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?> { [key] = value, ["Kline:Storage:Path"] = _file.Path }).Build();
+        using var services = new ServiceCollection().AddLogging().AddKlineStorage(configuration).BuildServiceProvider();
+        var error = Assert.Throws<OptionsValidationException>(() => services.GetRequiredService<IOptions<ChainEventOptions>>().Value);
+        Assert.Contains($"{key}: {value} is not allowed. Allowed: {allowed}.", Assert.Single(error.Failures), StringComparison.Ordinal);
     }
 }

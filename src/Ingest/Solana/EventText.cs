@@ -6,6 +6,7 @@ using System.Text.Json;
 namespace KlineOrleans.Ingest.Solana;
 
 /// <summary>Writes events as the JSON of <see cref="KlineOrleans.Contracts.ChainEvent.Fields"/>. Keeps its buffer. One user at a time.</summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001", Justification = "The writer writes to a buffer of this object: it holds nothing to let go of.")]
 internal sealed class EventText
 {
     // Read as JSON, never as a page: names of tokens may stay as people write them.

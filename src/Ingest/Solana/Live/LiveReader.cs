@@ -28,8 +28,11 @@ internal sealed class LiveReader : IDisposable
     private const int MaxResults = 256;
     private const int OrderDelay = 2;
 
+    // A log so far ahead of what the node itself says of the chain is nonsense, and would be remembered until the chain comes there. A real one the verifier brings.
+    private const int MaxSlotsAhead = 1_000;
+
     // Slots for which the texts of events are held. An order that comes later corrects trades alone.
-    private const int EventSlots = 64;
+    private const int EventSlots = 12;
 
     // A pulse a slot: twice as often as a kline could end, twice as rarely as the next slot.
     private static readonly TimeSpan ClockInterval = TimeSpan.FromMilliseconds(350);
@@ -551,6 +554,13 @@ internal sealed class LiveReader : IDisposable
         var slot = _decoder.Slot;
         if (_decoder.HasError || slot <= _floor || slot <= _book.Forgotten)
         {
+            return;
+        }
+
+        if (_head >= 0 && slot > _head + MaxSlotsAhead)
+        {
+            _skipped.Add(SkipReason.MalformedFrame);
+            _figures.Warn("slotAhead", string.Create(CultureInfo.InvariantCulture, $"a log notification names slot {slot}, the node is at {_head}"));
             return;
         }
 

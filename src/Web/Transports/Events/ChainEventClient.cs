@@ -1,4 +1,3 @@
-using System.Text.Json;
 using KlineOrleans.Contracts;
 
 namespace KlineOrleans.Web.Transports.Events;
