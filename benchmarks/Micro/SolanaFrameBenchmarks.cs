@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Net.WebSockets;
 using BenchmarkDotNet.Attributes;
+using KlineOrleans.Contracts;
 using KlineOrleans.Ingest;
 using KlineOrleans.Ingest.Simulation;
 using KlineOrleans.Ingest.Solana;
@@ -19,6 +20,9 @@ public class SolanaFrameBenchmarks
     private const long FirstSlot = 4_450_000_000;
 
     private byte[] _wire = [];
+
+    /// <summary>How many frames there are.</summary>
+    public int Count { get; init; } = Frames;
     private long _lastSlot;
 
     [GlobalSetup]
@@ -27,11 +31,11 @@ public class SolanaFrameBenchmarks
         var chain = new SimulatedChain(seed: 7, mints: 200, tradesPerSecond: 10_000);
         using var wire = new MemoryStream();
         var frames = 0;
-        for (_lastSlot = FirstSlot; frames < Frames; _lastSlot++)
+        for (_lastSlot = FirstSlot; frames < Count; _lastSlot++)
         {
             chain.Run(_lastSlot, (frame, _) =>
             {
-                if (frames >= Frames)
+                if (frames >= Count)
                 {
                     return;
                 }
@@ -51,9 +55,12 @@ public class SolanaFrameBenchmarks
 
     /// <summary>The figure is for one frame.</summary>
     [Benchmark(OperationsPerInvoke = Frames)]
-    public int Frames_from_socket_to_trades()
+    public int Frames_from_socket_to_trades() => Chunks().Sum(c => c.Trades.Length);
+
+    /// <summary>The chunks that a live source gives for the frames.</summary>
+    internal IEnumerable<SourceChunk> Chunks()
     {
-        var options = new SolanaOptions();
+        var options = new SolanaOptions { MaxQueuedFrames = Count + 1 };
         var figures = new LiveFigures("benchmark", TimeProvider.System, NullLogger.Instance);
         var skipped = new SkipCounts();
         using var reader = new LiveReader("benchmark", options, TimeProvider.System, skipped, figures);
@@ -62,7 +69,7 @@ public class SolanaFrameBenchmarks
             reader.Learn(slot, SimulatedChain.BlockSeconds(slot));
         }
 
-        var queue = new FrameQueue(Frames + 1, static () => { });
+        var queue = new FrameQueue(Count + 1, static () => { });
         var node = new NodeHealth(options.Endpoints[0], TimeProvider.System);
         var socket = new NodeSocket(node, options, TimeProvider.System, queue, skipped, figures, static () => { }, static () => throw new InvalidOperationException("a frame was dropped"));
         using var stream = new MemoryStream(_wire, writable: false);
@@ -76,20 +83,21 @@ public class SolanaFrameBenchmarks
             // The end of the wire.
         }
 
-        var trades = 0;
         var taken = 0;
         while (queue.TryTake(out var frame))
         {
             reader.TakeLogs(frame.Frame);
             frame.Return();
-            if (++taken % 2_048 == 0)
+            if (++taken % 2_048 == 0 && reader.TakeChunk(hasMore: false) is { } chunk)
             {
-                trades += reader.TakeChunk(hasMore: false)?.Trades.Length ?? 0;
+                yield return chunk;
             }
         }
 
-        trades += reader.TakeChunk(hasMore: false)?.Trades.Length ?? 0;
-        return trades;
+        if (reader.TakeChunk(hasMore: false) is { } last)
+        {
+            yield return last;
+        }
     }
 
     /// <summary>The same without the harness, for a figure in seconds.</summary>

@@ -16,6 +16,7 @@ public static class GrainServices
         services.AddMetrics();
         services.TryAddSingleton<GrainMetrics>();
         services.TryAddSingleton<SourceClocks>();
+        services.TryAddSingleton<IChainEventStore, NoChainEvents>();
         return services;
     }
 

@@ -20,7 +20,7 @@ public static class StorageServices
     public const string HealthCheckName = "storage";
 
     /// <summary>
-    /// Registers <see cref="IKlineArchive"/>, <see cref="IStateStore"/>, grain storage, <see cref="IKlineStore"/>, <see cref="IStorageStatus"/> and a health check, from the
+    /// Registers <see cref="IKlineArchive"/>, <see cref="IChainEventStore"/>, <see cref="IStateStore"/>, grain storage, <see cref="IKlineStore"/>, <see cref="IStorageStatus"/> and a health check, from the
     /// section <see cref="StorageOptions.Section"/>. The host opens the store before it starts its services and closes it after they have stopped.
     /// </summary>
     /// <remarks>A wrong value throws <see cref="OptionsValidationException"/> at start, a store that cannot be opened <see cref="StorageOpenException"/>.</remarks>
@@ -44,6 +44,12 @@ public static class StorageServices
         services.AddSingleton<IKlineStore>(provider => Either<IKlineStore>(provider, s => s, p => p));
         services.AddSingleton<IStorageStatus>(provider => provider.GetRequiredService<IKlineStore>());
         services.AddSingleton<IKlineArchive>(provider => Either<IKlineArchive>(provider, s => new SqliteKlineArchive(s), p => new PostgresKlineArchive(p)));
+        services.AddOptionsWithValidateOnStart<ChainEventOptions, ChainEventOptionsValidator>().Bind(configuration.GetSection(ChainEventOptions.Section));
+        services.AddSingleton<IChainEventStore>(provider =>
+        {
+            var events = provider.GetRequiredService<IOptions<ChainEventOptions>>().Value;
+            return Either<IChainEventStore>(provider, s => new SqliteChainEvents(s, events), p => new PostgresChainEvents(p, events));
+        });
         services.AddSingleton<IStateStore>(provider => Either<IStateStore>(provider, s => new SqliteStateStore(s), p => new PostgresStateStore(p)));
         services.AddKeyedSingleton<IGrainStorage>(
             GrainStorageName,

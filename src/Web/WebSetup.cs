@@ -1,3 +1,4 @@
+using KlineOrleans.Contracts;
 using KlineOrleans.Web.Transports.Events;
 using KlineOrleans.Web.Transports.KlineSocketIo;
 using KlineOrleans.Web.Transports.RawWebSocket;
@@ -71,6 +72,11 @@ public static class WebSetup
             hub.EnableDetailedErrors = false;
             hub.StreamBufferCapacity = 1;
         });
+
+        services.TryAddSingleton<IChainEventStore, NoChainEvents>();
+        services.TryAddSingleton<IChainEventStream, ClusterChainEvents>();
+        services.AddSingleton<ChainEventFeeds>();
+        services.AddHostedService(provider => provider.GetRequiredService<ChainEventFeeds>());
 
         services.AddSingleton<ConnectionLimit>();
         services.AddSingleton<EventServices>();

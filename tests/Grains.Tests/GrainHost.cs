@@ -21,12 +21,13 @@ internal sealed class GrainHost : IAsyncDisposable
 
     public IKlineGrain Mint(string symbol = TradeMaker.Symbol) => Engine.GrainFactory.GetGrain<IKlineGrain>(symbol);
 
-    public static async Task<GrainHost> Start(ITradeSourceFactory sources, MemoryGrainStorage storage, IKlineArchive archive, TimeProvider? time = null) =>
+    public static async Task<GrainHost> Start(ITradeSourceFactory sources, MemoryGrainStorage storage, IKlineArchive archive, TimeProvider? time = null, IChainEventStore? events = null) =>
         new(await TestEngine.Start(
             services =>
             {
                 services.AddSingleton(sources);
                 services.AddSingleton(archive);
+                services.AddSingleton(events ?? new NoChainEvents());
                 services.AddSingleton(time ?? TimeProvider.System);
                 services.AddKeyedSingleton<IGrainStorage>("Default", storage);
                 services.AddKlineGrains();

@@ -16,7 +16,7 @@ public sealed class MessageContractTests
         typeof(CancellationToken), typeof(Nullable<>), typeof(ImmutableArray<>), typeof(ImmutableSortedDictionary<,>),
     ];
 
-    private static readonly Type[] StreamItems = [typeof(KlineUpdate)];
+    private static readonly Type[] StreamItems = [typeof(KlineUpdate), typeof(ChainEventUpdate)];
 
     private static IEnumerable<Type> GrainInterfaces => typeof(IKlineGrain).Assembly.GetTypes().Where(t => t.IsInterface && t.IsAssignableTo(typeof(IGrain)));
 

@@ -1,4 +1,7 @@
+using System.Text;
 using KlineOrleans.Testing;
+using KlineOrleans.Testing.Solana;
+using SQLitePCL;
 
 namespace KlineOrleans.Silo.Tests;
 
@@ -56,6 +59,39 @@ public class CrashTests
     }
 
     [Fact]
+    public async Task Chain_events_of_a_replay_killed_again_and_again_are_those_of_an_undisturbed_one()
+    {
+        using var folder = new TemporaryFolder();
+        var recording = folder["logs.ndjson"];
+        var chain = new ChainGenerator(Seed) { Mints = 20 }.Generate(12_000);
+        await File.WriteAllLinesAsync(recording, chain.ToLogLines(), TestContext.Current.CancellationToken);
+        string[] settings = ["--Kline:Sources:0:Kind", "Replay", "--Kline:Sources:0:Format", "SolanaLogs", "--Kline:Sources:0:Path", recording, "--Kline:Events:PerMint", "400"];
+        await using (var undisturbed = await ServerProcess.Start([.. settings, "--Kline:Sources:0:Speed", "0", "--Kline:Storage:Path", folder["whole.db"]]))
+        {
+            await undisturbed.WaitForEnd();
+            Assert.Equal(0, await undisturbed.Terminate());
+        }
+
+        var random = new Random(Seed);
+        foreach (var moment in Enumerable.Range(0, Math.Max(3, Kills / 2)).Select(_ => random.Next(500, chain.Trades.Length - 500)).Order())
+        {
+            await using var server = await ServerProcess.Start([.. settings, "--Kline:Sources:0:Speed", "30", "--Kline:Storage:Path", folder["killed.db"]]);
+            await server.WaitFor("/health", health => health.GetProperty("sources") is { } sources && sources.GetArrayLength() > 0
+                && (sources[0].GetProperty("trades").GetInt64() >= moment / 3 || sources[0].GetProperty("state").GetString() == "ended"));
+            await server.Kill();
+        }
+
+        await using var last = await ServerProcess.Start([.. settings, "--Kline:Sources:0:Speed", "0", "--Kline:Storage:Path", folder["killed.db"]]);
+        await last.WaitForEnd();
+        Assert.Equal(0, await last.Terminate());
+
+        const string Events = "SELECT s.symbol, e.number, e.slot, e.sequence, e.signature, e.event_index, e.event_time, e.type, e.fields FROM chain_event e JOIN symbol s ON s.id = e.symbol_id ORDER BY s.symbol, e.number";
+        var expected = Dump(folder["whole.db"], Events);
+        Assert.InRange(expected.Count, 2_000, 20 * 400);
+        Assert.Equal(expected, Dump(folder["killed.db"], Events));
+    }
+
+    [Fact]
     public async Task A_server_that_is_asked_to_stop_goes_on_where_it_was()
     {
         Assert.SkipUnless(RecordedData.Exists, RecordedData.SkipReason);
@@ -92,4 +128,30 @@ public class CrashTests
 
     private static int Given(string name, int otherwise) =>
         int.TryParse(Environment.GetEnvironmentVariable(name), System.Globalization.CultureInfo.InvariantCulture, out var given) ? given : otherwise;
+    /// <summary>Every row of a query on a SQLite store, with every column as it is stored.</summary>
+    private static List<string> Dump(string path, string sql)
+    {
+        Batteries_V2.Init();
+        Assert.Equal(raw.SQLITE_OK, raw.sqlite3_open_v2(path, out var db, raw.SQLITE_OPEN_READONLY, null));
+        using (db)
+        {
+            Assert.Equal(raw.SQLITE_OK, raw.sqlite3_prepare_v2(db, sql, out var statement));
+            using (statement)
+            {
+                var rows = new List<string>();
+                while (raw.sqlite3_step(statement) == raw.SQLITE_ROW)
+                {
+                    var row = new StringBuilder();
+                    for (var i = 0; i < raw.sqlite3_column_count(statement); i++)
+                    {
+                        row.Append(raw.sqlite3_column_type(statement, i)).Append(':').Append(raw.sqlite3_column_text(statement, i).utf8_to_string()).Append('|');
+                    }
+
+                    rows.Add(row.ToString());
+                }
+
+                return rows;
+            }
+        }
+    }
 }

@@ -92,4 +92,12 @@ public sealed record SourceStatus
     /// <summary>Further figures of this kind of source by name, for an operator: slot, lag, health of each endpoint. Values are for reading, not for programs.</summary>
     [Id(14)]
     public ImmutableSortedDictionary<string, string> Details { get; init; } = ImmutableSortedDictionary<string, string>.Empty;
+
+    /// <summary>Chain events stored since the source was started, those that were stored before included.</summary>
+    [Id(15)]
+    public long Events { get; init; }
+
+    /// <summary>When the newest of <see cref="Events"/> happened, by the chain's clock; null before the first.</summary>
+    [Id(16)]
+    public DateTimeOffset? LastEventTime { get; init; }
 }

@@ -46,6 +46,12 @@ public sealed record SourceChunk(ImmutableArray<Trade> Trades, string Checkpoint
     /// </summary>
     public ImmutableArray<Trade> Ordered { get; init; } = [];
 
+    /// <summary>
+    /// What the programs of a chain emitted, trades included, in the source's order; empty on an exchange. The reader stores them before it saves a checkpoint at or
+    /// after this chunk. Some may come again, with the same identity.
+    /// </summary>
+    public ImmutableArray<ChainEvent> Events { get; init; } = [];
+
     /// <summary>Symbols that begin here with a past of their own; empty for most chunks. A chunk that has any has no trades.</summary>
     /// <remarks>See <see cref="SymbolKlines"/> for what the reader does with each, before it passes this chunk on or saves its checkpoint.</remarks>
     public ImmutableArray<SymbolKlines> History { get; init; } = [];

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using KlineOrleans.Contracts;
 using Microsoft.Extensions.Logging;
 using Orleans.Runtime;
@@ -11,6 +12,7 @@ public sealed partial class SourceGrain(
     [PersistentState("source")] IPersistentState<SourceGrainState> state,
     ITradeSourceFactory sources,
     IKlineArchive archive,
+    IChainEventStore events,
     TimeProvider time,
     ILoggerFactory loggers) : Grain, ISourceGrain
 {
@@ -36,6 +38,13 @@ public sealed partial class SourceGrain(
             archive,
             time,
             checkpoint => Task.Factory.StartNew(() => SaveCheckpoint(checkpoint), CancellationToken.None, TaskCreationOptions.DenyChildAttach, turns).Unwrap(),
+            stop => new ChainEventLane(
+                name,
+                events,
+                updates => Task.Factory.StartNew(() => Tell(updates), CancellationToken.None, TaskCreationOptions.DenyChildAttach, turns).Unwrap(),
+                time,
+                loggers.CreateLogger<ChainEventLane>(),
+                stop),
             loggers.CreateLogger<SourcePump>());
         LogStarted(name, state.State.Checkpoint switch { null => "the beginning", { Length: > 100 } longer => $"checkpoint {longer[..100]}...", var whole => $"checkpoint {whole}" });
         _pump.Start(state.State.Checkpoint);
@@ -80,6 +89,12 @@ public sealed partial class SourceGrain(
             // The checkpoint stays where it was, and what it does not cover is read again.
             LogStopFailed(this.GetPrimaryKeyString(), error.Message, error);
         }
+    }
+
+    private Task Tell(ImmutableArray<ChainEventUpdate> updates)
+    {
+        var streams = this.GetStreamProvider(KlineStreams.Provider);
+        return Task.WhenAll(updates.Select(u => streams.GetStream<ChainEventUpdate>(KlineStreams.EventsOf(u.Symbol)).OnNextAsync(u)));
     }
 
     private async Task SaveCheckpoint(string checkpoint)

@@ -26,6 +26,7 @@ internal sealed partial class SourcePump(
     IKlineArchive archive,
     TimeProvider time,
     Func<string, Task> saveCheckpoint,
+    Func<CancellationToken, ChainEventLane> openEvents,
     ILogger<SourcePump> logger) : IDisposable
 {
     /// <summary>Trades read and not yet taken by their grains at which reading waits.</summary>
@@ -43,6 +44,7 @@ internal sealed partial class SourcePump(
     private static readonly TimeSpan LastRetry = TimeSpan.FromSeconds(30);
 
     private readonly CancellationTokenSource _stop = new();
+    private ChainEventLane? _events;
     private readonly Dictionary<string, Lane> _lanes = new(StringComparer.Ordinal);
     private readonly HashSet<Lane> _busy = [];
     private readonly Queue<Mark> _marks = new();
@@ -83,7 +85,11 @@ internal sealed partial class SourcePump(
         }
     }
 
-    public void Start(string? checkpoint) => _running = Task.Run(() => Run(checkpoint));
+    public void Start(string? checkpoint)
+    {
+        _events = openEvents(_stop.Token);
+        _running = Task.Run(() => Run(checkpoint));
+    }
 
     /// <summary>Stops reading, brings what was read to its grains, and saves. Throws what kept it from saving.</summary>
     public async Task Stop()
@@ -108,6 +114,7 @@ internal sealed partial class SourcePump(
     public SourceStatus GetStatus()
     {
         var status = Volatile.Read(ref _source)?.GetStatus() ?? new SourceStatus { Name = description.Name, Kind = description.Kind, State = SourceState.Starting };
+        var events = _events?.Figures ?? default;
         lock (_lock)
         {
             Settle();
@@ -136,6 +143,8 @@ internal sealed partial class SourcePump(
                 IsSimulated = description.IsSimulated,
                 Error = _error ?? _saveError ?? status.Error,
                 Mints = _lanes.Count,
+                Events = events.Stored,
+                LastEventTime = events.Newest,
             };
         }
     }
@@ -155,6 +164,9 @@ internal sealed partial class SourcePump(
                 {
                     retry = FirstRetry;
                     checkpoint = chunk.Checkpoint;
+
+                    // Before the mark of its chunk: no checkpoint finds the one without the other.
+                    await _events!.Add(chunk.Events);
                     await Take(chunk);
                 }
 
@@ -554,6 +566,8 @@ internal sealed partial class SourcePump(
                     await Task.WhenAll(some.Select(l => l.Grain.Save(taken.Clock)));
                 }
 
+                // Those of chunks after the mark too, which harms nothing.
+                await _events!.Flush();
                 await saveCheckpoint(taken.Checkpoint);
                 SetSaveError(null);
                 lock (_lock)

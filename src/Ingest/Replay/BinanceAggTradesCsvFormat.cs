@@ -12,7 +12,7 @@ internal sealed class BinanceAggTradesCsvFormat(string symbol, SkipCounts skippe
 {
     private const int Columns = 7;
 
-    public string? Read(ReadOnlySpan<byte> line, long lineNumber, List<Trade> trades, List<SymbolInfo> symbols)
+    public string? Read(ReadOnlySpan<byte> line, long lineNumber, List<Trade> trades, List<SymbolInfo> symbols, List<ChainEvent> events)
     {
         if (lineNumber == 1 && !line.IsEmpty && !char.IsAsciiDigit((char)line[0]))
         {

@@ -14,7 +14,7 @@ internal sealed class BinanceFramesFormat(SkipCounts skipped) : IRecordingFormat
     private readonly Dictionary<string, string> _symbols = new(StringComparer.Ordinal);
     private byte[] _inner = new byte[4096];
 
-    public string? Read(ReadOnlySpan<byte> line, long lineNumber, List<Trade> trades, List<SymbolInfo> symbols)
+    public string? Read(ReadOnlySpan<byte> line, long lineNumber, List<Trade> trades, List<SymbolInfo> symbols, List<ChainEvent> events)
     {
         var before = trades.Count;
         try

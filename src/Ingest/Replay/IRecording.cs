@@ -19,7 +19,7 @@ internal interface IRecording : IAsyncDisposable
 
     /// <summary>Decodes the newest line.</summary>
     /// <returns>Null if nothing is wrong with it; otherwise what is, for an operator. It is counted already.</returns>
-    string? Decode(List<Trade> trades, List<SymbolInfo> symbols);
+    string? Decode(List<Trade> trades, List<SymbolInfo> symbols, List<ChainEvent> events);
 
     /// <summary>See <see cref="IRecordingFormat.SaveState"/>.</summary>
     string SaveState();
@@ -37,7 +37,7 @@ internal sealed class LineRecording(LineReader reader, IRecordingFormat format, 
     public ValueTask<bool> Read(CancellationToken cancellationToken) =>
         reader.TryRead() ? ValueTask.FromResult(true) : reader.Read(cancellationToken);
 
-    public string? Decode(List<Trade> trades, List<SymbolInfo> symbols)
+    public string? Decode(List<Trade> trades, List<SymbolInfo> symbols, List<ChainEvent> events)
     {
         if (reader.IsTooLong)
         {
@@ -51,7 +51,7 @@ internal sealed class LineRecording(LineReader reader, IRecordingFormat format, 
             return null;
         }
 
-        return format.Read(reader.Line, reader.LineNumber, trades, symbols);
+        return format.Read(reader.Line, reader.LineNumber, trades, symbols, events);
     }
 
     public string SaveState() => format.SaveState();

@@ -67,6 +67,8 @@ internal sealed class ReplaySource(SourceOptions source, TimeProvider timeProvid
         var symbols = ImmutableArray.CreateBuilder<SymbolInfo>();
         var lineTrades = new List<Trade>();
         var lineSymbols = new List<SymbolInfo>();
+        var events = ImmutableArray.CreateBuilder<ChainEvent>();
+        var lineEvents = new List<ChainEvent>();
         var pace = new Pace(_options.Speed, timeProvider);
         while (true)
         {
@@ -76,7 +78,7 @@ internal sealed class ReplaySource(SourceOptions source, TimeProvider timeProvid
             string Checkpoint() => new ReplayCheckpoint(identity.At(recording.Offset), recording.Offset, recording.LineNumber, clock, pass, range, recording.SaveState()).ToString();
             SourceChunk Chunk(string at)
             {
-                var chunk = new SourceChunk(trades.DrainToImmutable(), at, new SourceClock(clock, IsLive: false)) { Symbols = symbols.DrainToImmutable() };
+                var chunk = new SourceChunk(trades.DrainToImmutable(), at, new SourceClock(clock, IsLive: false)) { Symbols = symbols.DrainToImmutable(), Events = events.DrainToImmutable() };
                 lines = 0;
                 return chunk;
             }
@@ -87,7 +89,8 @@ internal sealed class ReplaySource(SourceOptions source, TimeProvider timeProvid
             {
                 lineTrades.Clear();
                 lineSymbols.Clear();
-                if (recording.Decode(lineTrades, lineSymbols) is { } error)
+                lineEvents.Clear();
+                if (recording.Decode(lineTrades, lineSymbols, lineEvents) is { } error)
                 {
                     Report(recording.LineNumber, error);
                 }
@@ -136,6 +139,14 @@ internal sealed class ReplaySource(SourceOptions source, TimeProvider timeProvid
                 if (pass == 0)
                 {
                     symbols.AddRange(lineSymbols);
+                    events.AddRange(lineEvents);
+                }
+                else
+                {
+                    foreach (var e in lineEvents)
+                    {
+                        events.Add(e with { EventTime = e.EventTime.AddTicks(range.PassTicks * pass), Order = Shifted(e.Order, pass, range) });
+                    }
                 }
 
                 Interlocked.Add(ref _trades, lineTrades.Count);
@@ -170,14 +181,16 @@ internal sealed class ReplaySource(SourceOptions source, TimeProvider timeProvid
         SetState(SourceState.Ended);
     }
 
-    private static Trade Shifted(in Trade trade, long pass, RecordingRange range)
+    private static Trade Shifted(in Trade trade, long pass, RecordingRange range) => trade with
     {
-        var id = trade.Order.Id;
-        return trade with
-        {
-            EventTime = trade.EventTime.AddTicks(range.PassTicks * pass),
-            Order = new TradeOrder(new TradeId(id.Position + (range.PassPositions * pass), id.Signature, id.Index), trade.Order.Sequence),
-        };
+        EventTime = trade.EventTime.AddTicks(range.PassTicks * pass),
+        Order = Shifted(trade.Order, pass, range),
+    };
+
+    private static TradeOrder Shifted(in TradeOrder order, long pass, RecordingRange range)
+    {
+        var id = order.Id;
+        return new TradeOrder(new TradeId(id.Position + (range.PassPositions * pass), id.Signature, id.Index), order.Sequence);
     }
 
     private ReplayCheckpoint? Restore(string? checkpoint, byte[] head)

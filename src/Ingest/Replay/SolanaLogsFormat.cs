@@ -23,10 +23,10 @@ internal sealed class SolanaLogsFormat : IRecordingFormat
         _decoder = new SolanaTrades(source, programs, _times, skipped);
     }
 
-    public string? Read(ReadOnlySpan<byte> line, long lineNumber, List<Trade> trades, List<SymbolInfo> symbols)
+    public string? Read(ReadOnlySpan<byte> line, long lineNumber, List<Trade> trades, List<SymbolInfo> symbols, List<ChainEvent> events)
     {
         var losses = Losses();
-        var kind = _decoder.Read(line, lineNumber, trades, symbols, _blockTimes, _firstIndex);
+        var kind = _decoder.Read(line, lineNumber, trades, symbols, _blockTimes, _firstIndex, events);
         if (kind == LogFrameKind.Malformed)
         {
             return "not a JSON-RPC frame";

@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using KlineOrleans.Contracts;
 using KlineOrleans.Ingest.Solana;
@@ -28,7 +30,7 @@ internal sealed class SpinPetEventsRecording : IRecording
         _next = next;
     }
 
-    private sealed record Entry(long Nanoseconds, long LineNumber, string? Signature, Trade? Trade, SymbolInfo? Symbol, string? Error, SkipReason? Reason);
+    private sealed record Entry(long Nanoseconds, long LineNumber, string? Signature, Trade? Trade, SymbolInfo? Symbol, string? Error, SkipReason? Reason, ChainEvent? Event = null);
 
     public long Offset => _next;
 
@@ -67,7 +69,12 @@ internal sealed class SpinPetEventsRecording : IRecording
             if (entry.Trade is { } trade)
             {
                 var id = new TradeId(trade.Order.Id.Position, signature, index);
-                sorted[i] = entry with { Trade = trade with { Order = new TradeOrder(id, entry.Nanoseconds) } };
+                sorted[i] = entry = entry with { Trade = trade with { Order = new TradeOrder(id, entry.Nanoseconds) } };
+            }
+
+            if (entry.Event is { } e)
+            {
+                sorted[i] = entry with { Event = e with { Order = new TradeOrder(new TradeId(e.Order.Id.Position, signature, index), entry.Nanoseconds) } };
             }
         }
 
@@ -85,7 +92,7 @@ internal sealed class SpinPetEventsRecording : IRecording
         return ValueTask.FromResult(true);
     }
 
-    public string? Decode(List<Trade> trades, List<SymbolInfo> symbols)
+    public string? Decode(List<Trade> trades, List<SymbolInfo> symbols, List<ChainEvent> events)
     {
         var entry = _entries[_next - 1];
         if (entry.Reason is { } reason)
@@ -101,6 +108,11 @@ internal sealed class SpinPetEventsRecording : IRecording
         if (entry.Symbol is { } symbol)
         {
             symbols.Add(symbol);
+        }
+
+        if (entry.Event is { } e)
+        {
+            events.Add(e);
         }
 
         return entry.Error;
@@ -141,11 +153,12 @@ internal sealed class SpinPetEventsRecording : IRecording
             }
 
             var time = DateTimeOffset.UnixEpoch.AddTicks(nanoseconds / 100);
+            var e = new ChainEvent { Symbol = mint, Order = new TradeOrder(new TradeId(slot, signature)), Type = type, EventTime = time, Fields = FieldsOf(root) };
             if (type == "TokenCreated")
             {
                 var listed = time.AddTicks(-(time.Ticks % TimeSpan.TicksPerMillisecond));
                 var name = Text(root, "name");
-                return new Entry(nanoseconds, lineNumber, signature, null, new SymbolInfo(mint, string.IsNullOrWhiteSpace(name) ? mint : name.Trim(), source, listed), null, SkipReason.NotATrade);
+                return new Entry(nanoseconds, lineNumber, signature, null, new SymbolInfo(mint, string.IsNullOrWhiteSpace(name) ? mint : name.Trim(), source, listed), null, SkipReason.NotATrade, e);
             }
 
             var (amountName, quoteName) = type switch
@@ -158,7 +171,7 @@ internal sealed class SpinPetEventsRecording : IRecording
             if (amountName.Length == 0)
             {
                 var isKnown = type is "ForceLiquidate" or "MilestoneDiscount" or "Liquidate";
-                return new Entry(nanoseconds, lineNumber, signature, null, null, isKnown ? null : $"'{type}' is not a known event", isKnown ? SkipReason.NotATrade : SkipReason.UnknownEvent);
+                return new Entry(nanoseconds, lineNumber, signature, null, null, isKnown ? null : $"'{type}' is not a known event", isKnown ? SkipReason.NotATrade : SkipReason.UnknownEvent, isKnown ? e : null);
             }
 
             var side = type switch
@@ -190,12 +203,33 @@ internal sealed class SpinPetEventsRecording : IRecording
                 QuoteAmount = ExactAmount.FromUInt64(quote, 9),
                 TakerSide = side,
             };
-            return new Entry(nanoseconds, lineNumber, signature, trade, null, null, null);
+            return new Entry(nanoseconds, lineNumber, signature, trade, null, null, null, e);
         }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
+        catch (Exception error) when (error is JsonException or InvalidOperationException or FormatException)
         {
             return Broken("not an event in JSON");
         }
+    }
+
+    // The event's own members; when and where it happened is told apart from them.
+    private static string FieldsOf(JsonElement root)
+    {
+        var buffer = new ArrayBufferWriter<byte>(1_024);
+        using (var json = new Utf8JsonWriter(buffer, EventText.Options))
+        {
+            json.WriteStartObject();
+            foreach (var member in root.EnumerateObject())
+            {
+                if (member.Name is not ("timestamp" or "signature" or "slot"))
+                {
+                    member.WriteTo(json);
+                }
+            }
+
+            json.WriteEndObject();
+        }
+
+        return Encoding.UTF8.GetString(buffer.WrittenSpan);
     }
 
     private static string? Text(JsonElement root, string name) =>

@@ -59,6 +59,7 @@ internal sealed class SimulationSource(SourceOptions source, TimeProvider timePr
         var symbols = ImmutableArray.CreateBuilder<SymbolInfo>();
         var slotTrades = new List<Trade>();
         var slotSymbols = new List<SymbolInfo>();
+        var events = new List<ChainEvent>();
         var slots = 0;
         while (true)
         {
@@ -76,7 +77,7 @@ internal sealed class SimulationSource(SourceOptions source, TimeProvider timePr
             SetState(isLive ? SourceState.Live : SourceState.Backfilling);
             slotTrades.Clear();
             slotSymbols.Clear();
-            chain.Run(slot, (frame, index) => decoder.Read(frame, index, slotTrades, slotSymbols));
+            chain.Run(slot, (frame, index) => decoder.Read(frame, index, slotTrades, slotSymbols, events: events));
             var clock = DateTimeOffset.FromUnixTimeSeconds(SimulatedChain.BlockSeconds(slot));
             foreach (var trade in slotTrades)
             {
@@ -88,7 +89,8 @@ internal sealed class SimulationSource(SourceOptions source, TimeProvider timePr
             slots++;
             if (isLive || trades.Count >= MaxChunkTrades || slots >= MaxChunkSlots)
             {
-                yield return new SourceChunk(trades.DrainToImmutable(), Checkpoint(chain, slot), new SourceClock(clock, isLive)) { Symbols = symbols.DrainToImmutable() };
+                yield return new SourceChunk(trades.DrainToImmutable(), Checkpoint(chain, slot), new SourceClock(clock, isLive)) { Symbols = symbols.DrainToImmutable(), Events = [.. events] };
+                events.Clear();
                 slots = 0;
             }
 

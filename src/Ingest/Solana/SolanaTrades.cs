@@ -3,11 +3,12 @@ using KlineOrleans.Contracts;
 
 namespace KlineOrleans.Ingest.Solana;
 
-/// <summary>Log frames become trades: the one way from a frame to a trade, for a recording, the simulation and the live chain. One user at a time.</summary>
+/// <summary>Log frames become trades and events: the one way from a frame to either, for a recording, the simulation and the live chain. One user at a time.</summary>
 /// <param name="source">The source's name, for the symbols it tells of.</param>
 internal sealed class SolanaTrades(string source, ProgramCatalog programs, EventTimes times, SkipCounts skipped)
 {
     private readonly LogDecoder _decoder = new(programs, skipped);
+    private readonly EventText _text = new();
 
     /// <summary>The newest frame's events, trades or not.</summary>
     public List<DecodedEvent> Events => _decoder.Events;
@@ -24,12 +25,19 @@ internal sealed class SolanaTrades(string source, ProgramCatalog programs, Event
     /// <summary>The newest frame's signature as text.</summary>
     public string Signature(ReadOnlySpan<byte> frame) => _decoder.Signature ?? Encoding.ASCII.GetString(_decoder.SignatureIn(frame));
 
-    /// <summary>Decodes a frame and adds its trades, in the order of its log. Their ReceivedTime is their event time: the caller's to change.</summary>
+    /// <summary>Decodes a frame and adds its trades and events, in the order of its log. A trade's ReceivedTime is its event time: the caller's to change.</summary>
     /// <param name="sequence">The frame's place among those of its slot (<see cref="TradeOrder.Sequence"/>).</param>
     /// <param name="blockTimes">Told of the block time that the frame itself says, before its events are timed.</param>
     /// <param name="firstIndex">Slot, signature and events of the frame to the number of its first event in the transaction; null: 0.</param>
+    /// <param name="events">Gets the events that name a mint; null: nobody wants them.</param>
     public LogFrameKind Read(
-        ReadOnlySpan<byte> frame, long sequence, List<Trade> trades, List<SymbolInfo> symbols, RecordedBlockTimes? blockTimes = null, Func<long, string, List<DecodedEvent>, int>? firstIndex = null)
+        ReadOnlySpan<byte> frame,
+        long sequence,
+        List<Trade> trades,
+        List<SymbolInfo> symbols,
+        RecordedBlockTimes? blockTimes = null,
+        Func<long, string, List<DecodedEvent>, int>? firstIndex = null,
+        List<ChainEvent>? events = null)
     {
         var kind = _decoder.Decode(frame);
         if (kind is not (LogFrameKind.Logs or LogFrameKind.BlockTime))
@@ -70,6 +78,18 @@ internal sealed class SolanaTrades(string source, ProgramCatalog programs, Event
                 var symbol = _decoder.Text(new PublicKey(mint));
                 var name = map.Layout.GetText(payload, "name");
                 symbols.Add(new SymbolInfo(symbol, string.IsNullOrWhiteSpace(name) ? symbol : name.Trim(), source, times.Resolve(slot, map.Seconds(payload), out _)));
+            }
+
+            if (events is not null && map.Layout.TryGet(payload, map.MintField, out var address))
+            {
+                events.Add(new ChainEvent
+                {
+                    Symbol = _decoder.Text(new PublicKey(address)),
+                    Order = new TradeOrder(new TradeId(slot, _decoder.Signature, first + e.Index), sequence),
+                    Type = map.Layout.EventType,
+                    EventTime = times.Resolve(slot, map.Seconds(payload), out _),
+                    Fields = _text.Write(map.Layout, payload),
+                });
             }
         }
 

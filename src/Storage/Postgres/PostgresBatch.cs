@@ -24,6 +24,7 @@ internal sealed class PostgresBatch(NpgsqlConnection connection, UncertainEtags 
         List<SymbolWrite>? symbols = null;
         List<StateWrite>? states = null;
         List<KlinesWrite>? klines = null;
+        List<EventsWrite>? events = null;
         foreach (var write in writes)
         {
             switch (write)
@@ -37,6 +38,9 @@ internal sealed class PostgresBatch(NpgsqlConnection connection, UncertainEtags 
                 case SymbolWrite s:
                     (symbols ??= []).Add(s);
                     break;
+                case EventsWrite e:
+                    (events ??= []).Add(e);
+                    break;
             }
         }
 
@@ -46,6 +50,8 @@ internal sealed class PostgresBatch(NpgsqlConnection connection, UncertainEtags 
             PutStates(states);
         if (klines is not null)
             PutKlines(klines);
+        if (events is not null)
+            PutEvents(events);
     }
 
     /// <summary>Keeps what holds now that the transaction is committed.</summary>
@@ -168,7 +174,7 @@ internal sealed class PostgresBatch(NpgsqlConnection connection, UncertainEtags 
 
     private void PutKlines(List<KlinesWrite> writes)
     {
-        AddSymbols(writes);
+        AddSymbols(writes.Select(w => w.Symbol));
         // A statement changes a row once: of several versions of a kline the last with the highest revision counts, as if they came one after the other.
         var rows = new Dictionary<(long, KlineInterval, long), Kline>(writes.Sum(w => w.Rows));
         foreach (var write in writes)
@@ -194,11 +200,18 @@ internal sealed class PostgresBatch(NpgsqlConnection connection, UncertainEtags 
         merge.ExecuteNonQuery();
     }
 
+    private void PutEvents(List<EventsWrite> writes)
+    {
+        AddSymbols(writes.SelectMany(w => w.Events).Select(e => e.Symbol));
+        foreach (var write in writes)
+            write.Result = new PostgresEventBatch(connection, write.Options).Write([.. write.Events.Select(e => (SymbolId(e.Symbol), e))]);
+    }
+
     private long SymbolId(string symbol) => _symbols.TryGetValue(symbol, out var id) ? id : _newSymbols[symbol];
 
-    private void AddSymbols(List<KlinesWrite> writes)
+    private void AddSymbols(IEnumerable<string> symbols)
     {
-        string[] unknown = [.. writes.Select(w => w.Symbol).Where(s => !_symbols.ContainsKey(s)).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
+        string[] unknown = [.. symbols.Where(s => !_symbols.ContainsKey(s)).Distinct(StringComparer.Ordinal).Order(StringComparer.Ordinal)];
         if (unknown.Length == 0)
             return;
         using var insert = new NpgsqlCommand("INSERT INTO kline_symbol (symbol) SELECT u FROM unnest($1) AS u WHERE NOT EXISTS (SELECT FROM kline_symbol s WHERE s.symbol = u) ON CONFLICT (symbol) DO NOTHING", connection);

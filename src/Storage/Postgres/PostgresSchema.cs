@@ -78,6 +78,35 @@ internal static class PostgresSchema
             PRIMARY KEY (grain, name)
         ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
         """,
+        // Chain events, as in the SQLite store. The row of symbol 0 counts the events of all mints; a mint's row stays when all its events have left, so that no number
+        // comes twice. left_*: the newest event that has left, in the chain's order; what is not newer does not come back. left_slot -1: none has.
+        """
+        CREATE TABLE kline_event (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            symbol_id bigint NOT NULL,
+            number bigint NOT NULL,
+            slot bigint NOT NULL,
+            sequence bigint NOT NULL,
+            signature text COLLATE "C" NOT NULL,
+            event_index integer NOT NULL,
+            event_time bigint NOT NULL, -- ticks of 100 ns since year 1, UTC
+            type text NOT NULL,
+            fields text NOT NULL,
+            UNIQUE (symbol_id, slot, signature, event_index),
+            UNIQUE (symbol_id, number)
+        );
+        CREATE INDEX kline_event_order ON kline_event (symbol_id, slot, sequence, signature, event_index);
+
+        CREATE TABLE kline_event_mint (
+            symbol_id bigint PRIMARY KEY,
+            last_number bigint NOT NULL DEFAULT 0,
+            kept bigint NOT NULL DEFAULT 0,
+            left_slot bigint NOT NULL DEFAULT -1,
+            left_sequence bigint NOT NULL DEFAULT 0,
+            left_signature text COLLATE "C" NOT NULL DEFAULT '',
+            left_index integer NOT NULL DEFAULT 0
+        ) WITH (fillfactor = 70);
+        """,
     ];
 
     /// <summary>The version of the databases that this program writes.</summary>

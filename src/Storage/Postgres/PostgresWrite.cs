@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using KlineOrleans.Contracts;
 
 namespace KlineOrleans.Storage.Postgres;
@@ -66,4 +67,11 @@ internal sealed class StateWrite(string grain, string name, ReadOnlyMemory<byte>
     public long? Expected => expected;
 
     public long Next => next;
+}
+
+internal sealed class EventsWrite(IReadOnlyList<ChainEvent> events, ChainEventOptions options, CancellationToken cancellation) : PostgresWrite<ImmutableArray<long>>(events.Count, cancellation)
+{
+    public IReadOnlyList<ChainEvent> Events => events;
+
+    public ChainEventOptions Options => options;
 }

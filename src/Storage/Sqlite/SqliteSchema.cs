@@ -64,6 +64,7 @@ internal static class SqliteSchema
             PRIMARY KEY (grain, name)
         );
         """,
+        ChainEventSchema.Migration,
     ];
 
     /// <summary>The version of the files that this program writes.</summary>

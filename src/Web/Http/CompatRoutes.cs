@@ -9,7 +9,7 @@ namespace KlineOrleans.Web;
 
 /// <summary>The routes of the public server, in its shapes (docs/wire): envelope <c>{success, data, message}</c>, snake_case, times in Unix seconds.</summary>
 /// <remarks>As there, a value that fails validation answers 200 with success false and empty data; one that is missing, or no number where one belongs, answers 400 in plain text.</remarks>
-internal sealed class CompatRoutes(RouteAnswers answers, CompatRules compat, KlineViews views, KlineHistory history, SymbolDirectory symbols, SourceMonitor monitor, TimeProvider time)
+internal sealed class CompatRoutes(RouteAnswers answers, CompatRules compat, KlineViews views, KlineHistory history, SymbolDirectory symbols, SourceMonitor monitor, IChainEventStore events, TimeProvider time)
 {
     public const int DefaultLimit = 50;
     public const int MaxLimit = 1_000;
@@ -33,7 +33,7 @@ internal sealed class CompatRoutes(RouteAnswers answers, CompatRules compat, Kli
                 Parameters = [Doc.Page, Doc.PageLimit, Doc.Choice("sort_by", "slot_desc", "slot_desc", "slot_asc"), Doc.Query("cursor", "next_cursor of an earlier answer; wins over page.")],
             });
         routes.MapGet("/api/events", answers.Guard(GetEvents)).Needs(AccessLevel.Client).WithMetadata(
-            new RouteDoc("getEvents", "Public server", "Chain events of a mint. This server stores none, and says so: the page is empty", "EventPage")
+            new RouteDoc("getEvents", "Public server", "Chain events of a mint, whole, newest slot first", "EventPage")
             {
                 Parameters = [Doc.Query("mint", "The mint address.", required: true), Doc.Page, Doc.PageLimit, Doc.Choice("order_by", "slot_desc", "slot_desc", "slot_asc")],
             });
@@ -209,11 +209,32 @@ internal sealed class CompatRoutes(RouteAnswers answers, CompatRules compat, Kli
             return await EventFailure(context, error.Sentence);
         }
 
-        return await RouteAnswers.Ok(context, (page, limit), static (json, a) => Envelope(json, a, "This server stores no chain events, so the page is empty; their trades are in the klines.", static (json, a) =>
+        // Pages are counted from the start: the index is walked there, a way bounded by what is kept of a mint.
+        var isNewest = order == "slot_desc";
+        var count = await events.Count(mint!, context.RequestAborted);
+        var left = (int)Math.Min((long)(page - 1) * limit, Deepest);
+        TradeOrder? after = null;
+        var isOver = left >= count.Kept;
+        while (left > 0 && !isOver)
+        {
+            var step = await events.Read(mint!, new ChainEventRange(after, isNewest, Math.Min(left, MaxLimit)), context.RequestAborted);
+            left -= step.Count;
+            isOver = step.Count == 0;
+            after = isOver ? after : step[^1].Event.Order;
+        }
+
+        var found = isOver ? [] : await events.Read(mint!, new ChainEventRange(after, isNewest, limit), context.RequestAborted);
+        var message = events.KeepsEvents ? null : "This server is set to keep no chain events, so the page is empty; their trades are in the klines.";
+        return await RouteAnswers.Ok(context, (page, limit, found, count.Kept, message), static (json, a) => Envelope(json, a, a.message, static (json, a) =>
         {
             json.WriteStartArray("events");
+            foreach (var e in a.found)
+            {
+                ChainEventJson.Write(json, e.Event);
+            }
+
             json.WriteEndArray();
-            WritePaging(json, 0, a.page, a.limit, hasNext: false);
+            WritePaging(json, (int)a.Kept, a.page, a.limit, (long)a.page * a.limit < a.Kept);
         }));
     }
 
@@ -230,18 +251,18 @@ internal sealed class CompatRoutes(RouteAnswers answers, CompatRules compat, Kli
         return RouteAnswers.Ok(context, (statuses, monitor.Sources), static (json, a) => Envelope(json, a, null, static (json, a) =>
         {
             var known = a.statuses.Where(s => s is not null).Select(s => s!).ToList();
-            var newest = known.Select(s => s.Clock).DefaultIfEmpty(DateTimeOffset.MinValue).Max();
+            var newest = known.Max(s => s.LastEventTime);
             json.WriteBoolean("is_running", known.Exists(s => SourceStates.FeedState(s.State) is "live" or "backfilling"));
-            if (newest > DateTimeOffset.UnixEpoch)
+            if (newest is { } time)
             {
-                json.WriteString("last_event_time", newest.UtcDateTime);
+                json.WriteString("last_event_time", time.UtcDateTime);
             }
             else
             {
                 json.WriteNull("last_event_time");
             }
 
-            json.WriteNumber("total_events_processed", known.Sum(s => s.Trades));
+            json.WriteNumber("total_events_processed", known.Sum(s => s.Events));
             json.WriteString("connection_status", known.Exists(s => SourceStates.FeedState(s.State) == "live") ? "connected" : known.Exists(s => s.State is SourceState.Starting or SourceState.Backfilling) ? "connecting" : "disconnected");
 
             // Programs are a source's own settings, of which a server may have several: their names are in sources.
@@ -255,6 +276,7 @@ internal sealed class CompatRoutes(RouteAnswers answers, CompatRules compat, Kli
                 json.WriteBoolean("simulated", a.Sources[i].IsSimulated);
                 json.WriteString("state", SourceStates.Name(a.statuses[i]?.State ?? SourceState.Starting));
                 json.WriteNumber("trades", a.statuses[i]?.Trades ?? 0);
+                json.WriteNumber("events", a.statuses[i]?.Events ?? 0);
                 json.WriteEndObject();
             }
 

@@ -116,6 +116,27 @@ public sealed class RecordedTradesTests
     }
 
     [Fact]
+    public async Task Decoded_events_come_whole_as_the_public_server_recorded_them()
+    {
+        Assert.SkipUnless(RecordedData.Exists, RecordedData.SkipReason);
+        var path = RecordedData.PathOf("spinpet", "localnet_20251122_decoded_events.jsonl");
+        var events = (await Frames.ReadAll(Frames.Source(Frames.Replay(path, RecordingFormat.SpinPetEventsJson, o => o with { PriceScale = 26 })))).SelectMany(c => c.Events).ToList();
+        var recorded = File.ReadLines(path).Select(l => JsonDocument.Parse(l).RootElement).ToList();
+        Assert.Equal(63, recorded.Count);
+        Assert.Equal(63, events.Count);
+        var left = recorded.ToDictionary(r => (r.GetProperty("signature").GetString(), r.GetProperty("timestamp").GetString()![..19]));
+        foreach (var e in events)
+        {
+            Assert.True(left.Remove((e.Order.Id.Signature, e.EventTime.ToString("yyyy-MM-dd'T'HH:mm:ss", CultureInfo.InvariantCulture)), out var line));
+            Assert.Equal((line.GetProperty("slot").GetInt64(), line.GetProperty("mint_account").GetString(), line.GetProperty("event_type").GetString()), (e.Order.Id.Position, e.Symbol, e.Type));
+            using var own = JsonDocument.Parse(e.Fields);
+            Assert.Equal(
+                line.EnumerateObject().Where(m => m.Name is not ("timestamp" or "signature" or "slot")).Select(m => (m.Name, m.Value.GetRawText())),
+                own.RootElement.EnumerateObject().Select(m => (m.Name, m.Value.GetRawText())));
+        }
+    }
+
+    [Fact]
     public async Task Raw_aggTrade_frames_come_and_other_events_are_counted_by_name()
     {
         Assert.SkipUnless(RecordedData.Exists, RecordedData.SkipReason);

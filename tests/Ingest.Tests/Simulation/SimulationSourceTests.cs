@@ -48,6 +48,7 @@ public sealed class SimulationSourceTests
         var decoder = new SolanaTrades("test", ProgramCatalog.Default, new EventTimes(chain, EventTimes.Genesis), skipped);
         var trades = new List<Trade>();
         var symbols = new List<SymbolInfo>();
+        var events = new List<ChainEvent>();
         var types = new HashSet<string>(StringComparer.Ordinal);
         var frames = 0;
         var before = 0;
@@ -58,7 +59,7 @@ public sealed class SimulationSourceTests
             chain.Run(FirstSlot + i, (frame, index) =>
             {
                 Assert.Equal(inSlot++, index);
-                Assert.Equal(LogFrameKind.Logs, decoder.Read(frame, index, trades, symbols));
+                Assert.Equal(LogFrameKind.Logs, decoder.Read(frame, index, trades, symbols, events: events));
                 var e = Assert.Single(decoder.Events);
                 types.Add(e.Map.Layout.EventType);
                 liquidated += e.Map.Layout.TryGet(e.Payload.Span, "liquidate_indices", out var list) && list.Length > 4 ? 1 : 0;
@@ -78,6 +79,8 @@ public sealed class SimulationSourceTests
             before = trades.Count;
         }
 
+        Assert.Equal(frames, events.Count);
+        Assert.Equal(trades.Select(t => (t.Symbol, t.Order, t.EventTime)), events.Where(e => e.Type != "TokenCreated").Select(e => (e.Symbol, e.Order, e.EventTime)));
         Assert.Equal(["BuySell", "FullClose", "LongShort", "PartialClose", "TokenCreated"], types.Order(StringComparer.Ordinal));
         Assert.True(liquidated > 5, $"{liquidated} trades with liquidations");
         Assert.Equal(12, symbols.Count);

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using System.Text.Json;
 
 namespace KlineOrleans.Testing.Solana;
@@ -32,6 +33,21 @@ public sealed record FakeChain(ImmutableArray<FakeBlock> Blocks, ImmutableArray<
     public long FirstSlot => Blocks[0].Slot;
 
     public long LastSlot => Blocks[^1].Slot;
+
+    /// <summary>The chain as a recording: for each block its time, then a logsNotification frame for each transaction.</summary>
+    public IEnumerable<string> ToLogLines()
+    {
+        foreach (var block in Blocks)
+        {
+            yield return string.Create(CultureInfo.InvariantCulture, $"{{\"slot\":{block.Slot},\"blockTime\":{block.BlockTime}}}");
+            foreach (var transaction in block.Transactions)
+            {
+                yield return transaction.Recorded ?? string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{{\"jsonrpc\":\"2.0\",\"method\":\"logsNotification\",\"params\":{{\"result\":{{\"context\":{{\"slot\":{block.Slot}}},\"value\":{{\"signature\":\"{transaction.Signature}\",\"err\":{transaction.Error ?? "null"},\"logs\":{JsonSerializer.Serialize(transaction.Logs)}}}}},\"subscription\":1}}}}");
+            }
+        }
+    }
 
     /// <summary>A chain of recorded frames (of a signature the first: a transaction is notified once), which are sent as they stand. A slot's time is the frame's own where it says one, else counted from its number.</summary>
     /// <param name="frames">logsNotification frames, one each.</param>

@@ -16,13 +16,14 @@ internal sealed class WebHost : IAsyncDisposable
     public const string Mint = "MintMintMintMintMintMintMintMint1111";
     public static readonly KlineRules Flat = new() { Empty = EmptyPolicy.Flat };
 
-    private WebHost(WebApplication app, TestCluster cluster, TestArchive archive, LogKeeper log)
+    private WebHost(WebApplication app, TestCluster cluster, TestArchive archive, TestChainEvents events, LogKeeper log)
     {
         Log = log;
         Requests = app.Services.GetRequiredService<RequestKeeper>();
         App = app;
         Cluster = cluster;
         Archive = archive;
+        Events = events;
         Address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First());
         Http = new HttpClient(new SocketsHttpHandler()) { BaseAddress = Address };
     }
@@ -38,15 +39,17 @@ internal sealed class WebHost : IAsyncDisposable
 
     /// <summary>Warnings and worse.</summary>
     public LogKeeper Log { get; }
+    public TestChainEvents Events { get; }
 
     public Uri Address { get; }
 
     public HttpClient Http { get; }
 
-    public static async Task<WebHost> Start(Dictionary<string, string?>? settings = null, TestCluster? cluster = null, TestArchive? archive = null, SourceDescription[]? sources = null, TimeProvider? time = null, bool started = true)
+    public static async Task<WebHost> Start(Dictionary<string, string?>? settings = null, TestCluster? cluster = null, TestArchive? archive = null, SourceDescription[]? sources = null, TimeProvider? time = null, bool started = true, TestChainEvents? events = null)
     {
         cluster ??= new TestCluster();
         archive ??= new TestArchive();
+        events ??= new TestChainEvents();
         sources ??= [new SourceDescription("test", "Simulation", cluster.Rules, IsSimulated: true, IsChain: true)];
         if (started)
         {
@@ -64,6 +67,8 @@ internal sealed class WebHost : IAsyncDisposable
         builder.Configuration.AddInMemoryCollection(settings ?? []);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0));
         builder.Services.AddSingleton<IKlineArchive>(archive);
+        builder.Services.AddSingleton<IChainEventStore>(events.Store);
+        builder.Services.AddSingleton<IChainEventStream>(events);
         builder.Services.AddSingleton<ITradeSourceFactory>(new TestSources(sources));
         builder.Services.AddKlineWeb(builder.Configuration);
         builder.Services.AddSingleton<IKlineCluster>(cluster);
@@ -78,7 +83,7 @@ internal sealed class WebHost : IAsyncDisposable
         app.MapKlineWeb();
         await app.StartAsync();
         await app.Services.GetRequiredService<SourceMonitor>().Poll(CancellationToken.None);
-        return new WebHost(app, cluster, archive, log);
+        return new WebHost(app, cluster, archive, events, log);
     }
 
     public async ValueTask DisposeAsync()

@@ -118,20 +118,69 @@ public sealed class CompatRouteTests
     }
 
     [Fact]
-    public async Task Events_are_an_empty_page_that_says_why_and_their_status_is_the_sources()
+    public async Task Events_come_whole_in_pages_of_either_order()
     {
         await using var host = await WebHost.Start();
+        await host.Events.Emit([.. Enumerable.Range(1, 1_205).Select(i => TestChainEvents.Event(i / 2, i % 2))]);
+        using (var first = await Get(host, "/api/events?mint=" + WebHost.Mint))
+        {
+            var data = first.RootElement.GetProperty("data");
+            Assert.True(first.RootElement.GetProperty("success").GetBoolean());
+            Assert.Equal("Operation successful", first.RootElement.GetProperty("message").GetString());
+            Assert.Equal(["events", "total", "page", "limit", "has_next", "has_prev"], data.EnumerateObject().Select(p => p.Name));
+            Assert.Equal((50, 1_205, 1, 50, true, false), (data.GetProperty("events").GetArrayLength(), data.GetProperty("total").GetInt32(), data.GetProperty("page").GetInt32(), data.GetProperty("limit").GetInt32(), data.GetProperty("has_next").GetBoolean(), data.GetProperty("has_prev").GetBoolean()));
+            var newest = data.GetProperty("events")[0];
+            Assert.Equal((602, "BuySell", "3489005136874711364"), (newest.GetProperty("slot").GetInt32(), newest.GetProperty("event_type").GetString(), newest.GetProperty("latest_price").GetString()));
+            Assert.Equal(TestKlines.Start.AddSeconds(602).AddMilliseconds(250), newest.GetProperty("timestamp").GetDateTimeOffset());
+        }
+
+        foreach (var (order, expected) in new[] { ("slot_asc", Enumerable.Range(1, 1_205)), ("slot_desc", Enumerable.Range(1, 1_205).Reverse()) })
+        {
+            var found = new List<int>();
+            for (var page = 1; ; page++)
+            {
+                using var json = await Get(host, $"/api/events?mint={WebHost.Mint}&limit=400&page={page}&order_by={order}");
+                var data = json.RootElement.GetProperty("data");
+                found.AddRange(data.GetProperty("events").EnumerateArray().Select(e => e.GetProperty("slot").GetInt32()));
+                Assert.Equal(page > 1, data.GetProperty("has_prev").GetBoolean());
+                if (!data.GetProperty("has_next").GetBoolean())
+                {
+                    break;
+                }
+            }
+
+            Assert.Equal(expected.Select(i => i / 2), found);
+        }
+
+        using var beyond = await Get(host, $"/api/events?mint={WebHost.Mint}&limit=1000&page=7");
+        Assert.Equal((0, false), (beyond.RootElement.GetProperty("data").GetProperty("events").GetArrayLength(), beyond.RootElement.GetProperty("data").GetProperty("has_next").GetBoolean()));
+        using var unknown = await Get(host, "/api/events?mint=MintWithoutAnyEventsAtAll11111111111");
+        Assert.Equal(0, unknown.RootElement.GetProperty("data").GetProperty("total").GetInt32());
+    }
+
+    [Fact]
+    public async Task Event_status_tells_the_sources_and_their_events()
+    {
+        var cluster = new TestCluster();
+        cluster.Statuses["test"] = new SourceStatus { Name = "test", Kind = "Simulation", State = SourceState.Live, Events = 12, LastEventTime = TestKlines.Start };
+        await using var host = await WebHost.Start(cluster: cluster, started: false);
+        using var status = await Get(host, "/api/events/status");
+        var data = status.RootElement.GetProperty("data");
+        Assert.Equal((true, "connected", 12, TestKlines.Start), (data.GetProperty("is_running").GetBoolean(), data.GetProperty("connection_status").GetString(), data.GetProperty("total_events_processed").GetInt32(), data.GetProperty("last_event_time").GetDateTimeOffset()));
+        Assert.Equal("test", data.GetProperty("sources")[0].GetProperty("name").GetString());
+        Assert.Equal(12, data.GetProperty("sources")[0].GetProperty("events").GetInt32());
+    }
+
+    [Fact]
+    public async Task A_server_that_keeps_no_events_says_so()
+    {
+        await using var host = await WebHost.Start(events: new TestChainEvents { Store = new(perMint: 0) });
         using var events = await Get(host, "/api/events?mint=" + WebHost.Mint);
         Assert.True(events.RootElement.GetProperty("success").GetBoolean());
         Assert.Equal(0, events.RootElement.GetProperty("data").GetProperty("events").GetArrayLength());
-        Assert.Contains("stores no chain events", events.RootElement.GetProperty("message").GetString(), StringComparison.Ordinal);
-
+        Assert.Contains("set to keep no chain events", events.RootElement.GetProperty("message").GetString(), StringComparison.Ordinal);
         using var status = await Get(host, "/api/events/status");
-        var data = status.RootElement.GetProperty("data");
-        Assert.True(data.GetProperty("is_running").GetBoolean());
-        Assert.Equal("connected", data.GetProperty("connection_status").GetString());
-        Assert.Equal(JsonValueKind.Null, data.GetProperty("last_event_time").ValueKind);
-        Assert.Equal("test", data.GetProperty("sources")[0].GetProperty("name").GetString());
+        Assert.Equal(JsonValueKind.Null, status.RootElement.GetProperty("data").GetProperty("last_event_time").ValueKind);
     }
 
     [Fact]

@@ -28,6 +28,12 @@ internal sealed class LiveReader : IDisposable
     private const int MaxResults = 256;
     private const int OrderDelay = 2;
 
+    // A log so far ahead of what the node itself says of the chain is nonsense, and would be remembered until the chain comes there. A real one the verifier brings.
+    private const int MaxSlotsAhead = 1_000;
+
+    // Slots for which the texts of events are held. An order that comes later corrects trades alone.
+    private const int EventSlots = 12;
+
     // A pulse a slot: twice as often as a kline could end, twice as rarely as the next slot.
     private static readonly TimeSpan ClockInterval = TimeSpan.FromMilliseconds(350);
     private static readonly TimeSpan QuietInterval = TimeSpan.FromMilliseconds(900);
@@ -60,11 +66,16 @@ internal sealed class LiveReader : IDisposable
 
     private readonly List<Trade> _decoded = [];
     private readonly List<SymbolInfo> _decodedSymbols = [];
+    private readonly List<ChainEvent> _decodedEvents = [];
     private readonly ImmutableArray<Trade>.Builder _trades = ImmutableArray.CreateBuilder<Trade>();
 
     // Whose order the next chunk corrects. Its trades are put together with the chunk, so that they hold what was given meanwhile.
     private readonly HashSet<(long Slot, string Mint)> _corrections = [];
     private readonly ImmutableArray<SymbolInfo>.Builder _symbols = ImmutableArray.CreateBuilder<SymbolInfo>();
+    private readonly ImmutableArray<ChainEvent>.Builder _events = ImmutableArray.CreateBuilder<ChainEvent>();
+
+    // Whose events may still have to be given in another order, oldest first.
+    private readonly Queue<(long Slot, SeenTransaction Transaction)> _eventsHeld = new();
 
     // Slots with trades that wait for their time, or for their order: no checkpoint passes them.
     private readonly SortedSet<long> _unresolved = [];
@@ -444,7 +455,7 @@ internal sealed class LiveReader : IDisposable
     {
         var isLive = _isCaughtUp && !IsHealing && !IsStale() && _clock.IsKnown;
         var elapsed = _time.GetElapsedTime(_lastChunk);
-        var hasTrades = _trades.Count + _corrections.Count + _symbols.Count > 0;
+        var hasTrades = _trades.Count + _corrections.Count + _symbols.Count + _events.Count > 0;
         var checkpoint = Checkpoint();
         var isDue = isLive != _wasLive || elapsed >= (isLive ? ClockInterval : QuietInterval) || (checkpoint != _lastCheckpoint && elapsed >= ClockInterval);
         if (!isDue && !(hasTrades && (!hasMore || _trades.Count + _corrections.Count >= MaxChunkTrades)))
@@ -460,6 +471,7 @@ internal sealed class LiveReader : IDisposable
         {
             Ordered = TakeOrdered(),
             Symbols = _symbols.DrainToImmutable(),
+            Events = _events.DrainToImmutable(),
         };
     }
 
@@ -501,6 +513,11 @@ internal sealed class LiveReader : IDisposable
         };
         _clock.Reach(complete);
         _errands.AskBlockTime(slot, isWaitedFor: false);
+        while (_eventsHeld.TryPeek(out var held) && held.Slot < slot - EventSlots && held.Transaction.IsGiven)
+        {
+            _eventsHeld.Dequeue().Transaction.ForgetEvents();
+        }
+
         while (_toOrder.Count > 0 && _toOrder.Min <= complete - OrderDelay)
         {
             var due = _toOrder.Min;
@@ -518,7 +535,8 @@ internal sealed class LiveReader : IDisposable
         _figures.Add(LiveFigures.Frames);
         _decoded.Clear();
         _decodedSymbols.Clear();
-        var kind = _decoder.Read(frame, 0, _decoded, _decodedSymbols);
+        _decodedEvents.Clear();
+        var kind = _decoder.Read(frame, 0, _decoded, _decodedSymbols, events: _decodedEvents);
         if (kind != LogFrameKind.Logs)
         {
             _frameSkipped.MoveTo(_skipped);
@@ -539,6 +557,13 @@ internal sealed class LiveReader : IDisposable
             return;
         }
 
+        if (_head >= 0 && slot > _head + MaxSlotsAhead)
+        {
+            _skipped.Add(SkipReason.MalformedFrame);
+            _figures.Warn("slotAhead", string.Create(CultureInfo.InvariantCulture, $"a log notification names slot {slot}, the node is at {_head}"));
+            return;
+        }
+
         var signature = _decoder.Signature(frame);
         if (_decoder.IsTruncated)
         {
@@ -552,7 +577,7 @@ internal sealed class LiveReader : IDisposable
         }
 
         var seen = _book.GetOrAdd(slot);
-        var transaction = new SeenTransaction(signature, [.. _decoded], ++_arrivals);
+        var transaction = new SeenTransaction(signature, [.. _decoded], [.. _decodedEvents], ++_arrivals);
         if (!_book.TryAdd(seen, transaction))
         {
             _figures.Add(LiveFigures.Repeated);
@@ -569,7 +594,7 @@ internal sealed class LiveReader : IDisposable
     // A new transaction of a slot whose block time may not be known.
     private void Receive(SeenSlot seen, SeenTransaction transaction)
     {
-        if (transaction.Trades.Length == 0)
+        if (transaction.IsEmpty)
         {
             transaction.IsGiven = true;
             return;
@@ -624,6 +649,7 @@ internal sealed class LiveReader : IDisposable
     {
         Timed(seen, transaction, transaction.Place ?? (FirstProvisional + transaction.Arrival));
         _trades.AddRange(transaction.Trades);
+        GiveEvents(seen, transaction);
         if (transaction.Place is null && transaction.Trades.Any(t => seen.Transactions.Values.Any(o => o != transaction && o.IsGiven && o.Has(t.Symbol))))
         {
             NeedOrder(seen);
@@ -665,7 +691,21 @@ internal sealed class LiveReader : IDisposable
             }
         }
 
+        foreach (ref var e in transaction.Events.AsSpan())
+        {
+            e = e with { Order = new TradeOrder(e.Order.Id, sequence), EventTime = time ?? e.EventTime };
+        }
+
         transaction.IsGiven = true;
+    }
+
+    private void GiveEvents(SeenSlot seen, SeenTransaction transaction)
+    {
+        if (transaction.Events.Length > 0)
+        {
+            _events.AddRange(transaction.Events);
+            _eventsHeld.Enqueue((seen.Slot, transaction));
+        }
     }
 
     // Takes the slot from those that hold the checkpoint, if nothing of it is open.
@@ -753,7 +793,7 @@ internal sealed class LiveReader : IDisposable
         var fresh = new List<SeenTransaction>();
         foreach (var one in fetched.Transactions.OrderBy(t => fetched.Places?.GetValueOrDefault(t.Signature, int.MaxValue)))
         {
-            var transaction = new SeenTransaction(one.Signature, one.Trades, ++_arrivals);
+            var transaction = new SeenTransaction(one.Signature, one.Trades, one.Events, ++_arrivals);
             if (!_book.TryAdd(seen, transaction))
             {
                 continue;
@@ -766,7 +806,7 @@ internal sealed class LiveReader : IDisposable
             }
 
             _symbols.AddRange(one.Symbols);
-            if (transaction.Trades.Length == 0)
+            if (transaction.IsEmpty)
             {
                 transaction.IsGiven = true;
             }
@@ -832,6 +872,8 @@ internal sealed class LiveReader : IDisposable
                     _trades.Add(trade);
                 }
             }
+
+            GiveEvents(seen, transaction);
         }
 
         foreach (var mint in corrected)
@@ -895,6 +937,22 @@ internal sealed class LiveReader : IDisposable
                 if (trade.Symbol == mint)
                 {
                     trade = trade with { Order = new TradeOrder(trade.Order.Id, places[transaction.Signature]) };
+                }
+            }
+        }
+
+        // Also those of transactions without a trade, such as the mint's creation: they stand before or behind the trades.
+        foreach (var transaction in seen.Transactions.Values.Where(t => t.IsGiven && t.Events.Length > 0))
+        {
+            if (places.TryGetValue(transaction.Signature, out var place))
+            {
+                foreach (ref var e in transaction.Events.AsSpan())
+                {
+                    if (e.Symbol == mint && e.Order.Sequence != place)
+                    {
+                        e = e with { Order = new TradeOrder(e.Order.Id, place) };
+                        _events.Add(e);
+                    }
                 }
             }
         }

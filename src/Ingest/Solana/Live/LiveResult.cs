@@ -12,8 +12,8 @@ internal abstract record LiveResult;
 internal sealed record SlotFetched(
     long Slot, long? BlockTime, IReadOnlyList<DecodedTransaction> Transactions, IReadOnlyDictionary<string, int>? Places, bool IsUncertain, bool IsHealing) : LiveResult;
 
-/// <summary>A transaction's trades, with no order yet.</summary>
-internal sealed record DecodedTransaction(string Signature, Trade[] Trades, SymbolInfo[] Symbols, bool IsTruncated);
+/// <summary>A transaction's trades and events, with no order yet.</summary>
+internal sealed record DecodedTransaction(string Signature, Trade[] Trades, ChainEvent[] Events, SymbolInfo[] Symbols, bool IsTruncated);
 
 /// <summary>The block time of a slot; null if no node knows it.</summary>
 internal sealed record BlockTimeTold(long Slot, long? Seconds) : LiveResult;

@@ -3,12 +3,20 @@ using KlineOrleans.Contracts;
 namespace KlineOrleans.Ingest.Solana.Live;
 
 /// <summary>A transaction that was seen. Changed by the reader alone.</summary>
-internal sealed class SeenTransaction(string signature, Trade[] trades, long arrival)
+internal sealed class SeenTransaction(string signature, Trade[] trades, ChainEvent[] events, long arrival)
 {
+    private ChainEvent[] _events = events;
+
     public string Signature => signature;
 
     /// <summary>As given, once given; before, as decoded.</summary>
     public Trade[] Trades => trades;
+
+    /// <summary>What its programs emitted, trades included; none after <see cref="ForgetEvents"/>.</summary>
+    public ChainEvent[] Events => _events;
+
+    /// <summary>Nothing is to be given or corrected any more.</summary>
+    public bool IsEmpty => trades.Length == 0 && _events.Length == 0;
 
     /// <summary>The order of arrival in this process, from 1.</summary>
     public long Arrival => arrival;
@@ -18,6 +26,9 @@ internal sealed class SeenTransaction(string signature, Trade[] trades, long arr
 
     /// <summary>Its index in the block, where known.</summary>
     public int? Place { get; set; }
+
+    /// <summary>Lets go of the events' texts, which are long beside all else that is remembered of a transaction.</summary>
+    public void ForgetEvents() => _events = [];
 
     public bool Has(string mint)
     {

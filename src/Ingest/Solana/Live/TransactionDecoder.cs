@@ -30,6 +30,7 @@ internal sealed class TransactionDecoder(string source, ProgramCatalog programs,
         private readonly SolanaTrades _decoder;
         private readonly List<Trade> _trades = [];
         private readonly List<SymbolInfo> _symbols = [];
+        private readonly List<ChainEvent> _events = [];
         private long? _blockTime;
 
         public One(string source, ProgramCatalog programs, SkipCounts skipped) =>
@@ -45,9 +46,10 @@ internal sealed class TransactionDecoder(string source, ProgramCatalog programs,
         {
             _trades.Clear();
             _symbols.Clear();
+            _events.Clear();
             _blockTime = transaction.BlockTime ?? blockTime;
-            _decoder.Read(transaction.Frame, 0, _trades, _symbols);
-            return new DecodedTransaction(transaction.Signature, [.. _trades], [.. _symbols], _decoder.IsTruncated);
+            _decoder.Read(transaction.Frame, 0, _trades, _symbols, events: _events);
+            return new DecodedTransaction(transaction.Signature, [.. _trades], [.. _events], [.. _symbols], _decoder.IsTruncated);
         }
     }
 }

@@ -91,13 +91,13 @@ internal static class OpenApiSchemas
               "data": { "type": "object", "properties": { "mints": { "type": "array", "items": { "type": "string" } }, {{Paging}}, "next_cursor": { "type": ["string", "null"] }, "sort_by": { "type": "string" } } } } },
             "EventPage": { "type": "object", "required": ["success", "data", "message"], "properties": {
               "success": { "type": "boolean" }, "message": { "type": "string" },
-              "data": { "type": "object", "properties": { "events": { "type": "array", "items": { "type": "object" } }, {{Paging}} } } } },
+              "data": { "type": "object", "properties": { "events": { "type": "array", "items": { "type": "object", "required": ["event_type", "timestamp", "signature", "slot"], "properties": { "event_type": { "type": "string" }, "timestamp": { "type": "string", "format": "date-time" }, "signature": { "type": "string" }, "slot": { "type": "integer" } } } }, {{Paging}} } } } },
             "EventStatus": { "type": "object", "required": ["success", "data", "message"], "properties": {
               "success": { "type": "boolean" }, "message": { "type": "string" },
               "data": { "type": "object", "properties": {
                 "is_running": { "type": "boolean" }, "last_event_time": { "type": ["string", "null"], "format": "date-time" }, "total_events_processed": { "type": "integer" },
                 "connection_status": { "type": "string", "enum": ["connected", "connecting", "disconnected"] }, "program_id": { "type": "string" },
-                "sources": { "type": "array", "items": { "type": "object", "properties": { "name": { "type": "string" }, "kind": { "type": "string" }, "simulated": { "type": "boolean" }, "state": { "type": "string" }, "trades": { "type": "integer" } } } } } } } },
+                "sources": { "type": "array", "items": { "type": "object", "properties": { "name": { "type": "string" }, "kind": { "type": "string" }, "simulated": { "type": "boolean" }, "state": { "type": "string" }, "trades": { "type": "integer" }, "events": { "type": "integer" } } } } } } } },
             "ServerTime": { "type": "object", "required": ["success", "data", "message"], "properties": {
               "success": { "type": "boolean" }, "message": { "type": "string" },
               "data": { "type": "object", "properties": { "timestamp": { "type": "integer", "format": "int64", "description": "Unix seconds." }, "utc": { "type": "string" }, "local": { "type": "string" }, "iso8601": { "type": "string" }, "format": { "type": "string" } } } } },

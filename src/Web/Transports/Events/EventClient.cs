@@ -7,7 +7,7 @@ namespace KlineOrleans.Web.Transports.Events;
 
 /// <summary>Answers the requests of one client on an older wire (docs/wire/socketio.md, websocket.md), one after another, through its session.</summary>
 /// <remarks>Calls must not overlap. Each answers null, or the error that the client was sent.</remarks>
-internal sealed class EventClient(Client client, AccessGrant grant, EventFormats formats, EventServices services, bool hasChainEvents)
+internal sealed class EventClient(Client client, AccessGrant grant, EventFormats formats, EventServices services, ChainEventClient? chainEvents)
 {
     // Beside the places of single intervals, whose numbers are their bits.
     private const int PricePlace = 1 << 30;
@@ -17,6 +17,9 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
     public Client Client => client;
 
     public AccessGrant Grant => grant;
+
+    /// <summary>What it follows of chain events; null where its wire has none.</summary>
+    public ChainEventClient? ChainEvents => chainEvents;
 
     private LimitValues Limits => new(services.Hub.Options.History.Default, services.Hub.Options.History.Max, grant.SubscriptionLimit);
 
@@ -28,7 +31,8 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
             || !request.TryIntervals(out var intervals, out error)
             || !request.TrySubscriptionId(out var id, out error)
             || !request.TryLimit(Limits.Default, Limits.Max, out var limit, out error)
-            || !request.TryResume(out var resume, out error))
+            || !request.TryResume(out var resume, out error)
+            || !request.TryResumeEvent(out var resumeEvent, out error))
         {
             return error;
         }
@@ -47,7 +51,7 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
 
         foreach (var interval in intervals)
         {
-            error = await SubscribeOne(symbol!, interval, id, limit, resume);
+            error = await SubscribeOne(symbol!, interval, id, limit, resume, resumeEvent);
             if (error is not null)
             {
                 return error;
@@ -76,6 +80,7 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
         foreach (var interval in intervals)
         {
             client.UnfollowPlace(symbol, 1 << (int)interval);
+            LeaveEvents(symbol);
             Send(formats.Any.Event("unsubscribe_confirmed", (symbol, interval, id, formats.Any.RepeatsType), static (json, a) =>
             {
                 json.WriteStartObject();
@@ -227,7 +232,7 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
 
     public void Send(Payload payload) => client.Session.Send(payload);
 
-    private async Task<ApiError?> SubscribeOne(string symbol, KlineInterval interval, ReadOnlyMemory<byte> id, int limit, (long Epoch, long Seq)? resume)
+    private async Task<ApiError?> SubscribeOne(string symbol, KlineInterval interval, ReadOnlyMemory<byte> id, int limit, (long Epoch, long Seq)? resume, long? resumeEvent)
     {
         var feed = await services.Hub.Feeds.Enter(symbol);
         var place = 1 << (int)interval;
@@ -248,35 +253,36 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
 
             var (made, attached) = followed.Value;
             follower = made;
-            if (attached.View is { } view)
+            HistoryPage? page = null;
+            (Payload? Page, IReadOnlyList<Payload> Missed, ChainEventFollower? Follower) events = default;
+            try
             {
-                HistoryPage page;
-                try
+                if (attached.View is { } view)
                 {
                     page = await services.Hub.History.Read(view, new HistoryQuery(interval, null, null, limit, Newest: true), CancellationToken.None);
                 }
-                catch
-                {
-                    // Without its history the subscription did not happen.
-                    client.UnfollowPlace(symbol, place);
-                    throw;
-                }
 
-                await client.Session.SendAnswer(format.History(symbol, interval, page, newestFirst: false, attached.Epoch, attached.Seq));
-                if (hasChainEvents)
+                if (chainEvents is not null)
                 {
-                    Send(format.Event("history_event_data", symbol, static (json, symbol) =>
-                    {
-                        // No chain events are stored: an empty page that says so.
-                        json.WriteStartObject();
-                        json.WriteString("symbol", symbol);
-                        json.WriteStartArray("data");
-                        json.WriteEndArray();
-                        json.WriteBoolean("has_more", false);
-                        json.WriteNumber("total_count", 0);
-                        json.WriteEndObject();
-                    }));
+                    events = await chainEvents.Follow(symbol, resumeEvent, wantsPage: page is not null);
                 }
+            }
+            catch
+            {
+                // Without its history the subscription did not happen.
+                client.UnfollowPlace(symbol, place);
+                LeaveEvents(symbol);
+                throw;
+            }
+
+            if (page is { } history)
+            {
+                await client.Session.SendAnswer(format.History(symbol, interval, history, newestFirst: false, attached.Epoch, attached.Seq));
+            }
+
+            if (events.Page is not null)
+            {
+                await client.Session.SendAnswer(events.Page);
             }
 
             Send(format.Event("subscription_confirmed", (symbol, interval, id, attached.Recovered, format.RepeatsType), static (json, a) =>
@@ -289,6 +295,12 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
                 json.WriteBoolean("recovered", a.Recovered);
                 json.WriteEndObject();
             }));
+            foreach (var missed in events.Missed ?? [])
+            {
+                Send(missed);
+            }
+
+            events.Follower?.Release();
             client.Session.Release(made);
             return null;
         }
@@ -298,6 +310,14 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
             {
                 services.Hub.Feeds.Leave(feed);
             }
+        }
+    }
+
+    private void LeaveEvents(string symbol)
+    {
+        if (chainEvents is not null && !KlineIntervals.All.Any(i => client.IsFollowing(symbol, 1 << (int)i)))
+        {
+            chainEvents.Unfollow(symbol);
         }
     }
 
@@ -327,7 +347,7 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
 }
 
 /// <summary>What the older wires need, made once. Thread safe.</summary>
-internal sealed class EventServices(HubServices hub, WebCounters counters, ConnectionLimit connections, AccessRules access, CompatRules compat, ITradeSourceFactory sources, ILogger<EventServices> log)
+internal sealed class EventServices(HubServices hub, WebCounters counters, ConnectionLimit connections, AccessRules access, CompatRules compat, ITradeSourceFactory sources, ChainEventFeeds chainEvents, ILogger<EventServices> log)
 {
     private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(30);
 
@@ -340,6 +360,8 @@ internal sealed class EventServices(HubServices hub, WebCounters counters, Conne
     public ConnectionLimit Connections => connections;
 
     public AccessRules Access => access;
+
+    public ChainEventFeeds ChainEvents => chainEvents;
 
     public ILogger Log => log;
 

@@ -187,6 +187,26 @@ internal readonly struct EventRequest
         return false;
     }
 
+    /// <summary>The newest chain event that the client has, from <c>resume</c>; null if it does not say. After <see cref="TryResume"/>.</summary>
+    public bool TryResumeEvent(out long? number, out ApiError? error)
+    {
+        number = null;
+        error = null;
+        if (!TryGet("resume", out var value) || value.ValueKind != JsonValueKind.Object || !value.TryGetProperty("event_seq", out var text) || text.ValueKind == JsonValueKind.Null)
+        {
+            return true;
+        }
+
+        if (TryWhole(text, out var found) && found >= 0)
+        {
+            number = found;
+            return true;
+        }
+
+        error = ApiError.Bad("event_seq", text.GetRawText(), "a number as received");
+        return false;
+    }
+
     private bool TryGet(string key, out JsonElement value)
     {
         try

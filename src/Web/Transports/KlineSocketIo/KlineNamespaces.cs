@@ -92,13 +92,19 @@ internal sealed class KlineNamespaces(EventServices services, NewSymbols newSymb
     private void Describe(SocketIoNamespace ns, bool hasChainEvents, bool camelCase)
     {
         var formats = new EventFormats(new SocketIoEventFormat(ns.Name, hasVolume: false, time), new SocketIoEventFormat(ns.Name, hasVolume: true, time));
+        if (hasChainEvents)
+        {
+            // The one namespace that has them: encoded once for all its clients.
+            services.ChainEvents.Encode = e => formats.Any.Event("event_data", e, static (json, e) => ChainEventJson.WriteItem(json, e));
+        }
+
         ns.Use(socket => ValueTask.FromResult(Authenticate(socket)));
         ns.OnConnect(async socket =>
         {
             var grant = (AccessGrant)socket.State!;
             var session = new Session(services.Hub.Feeds.NextLane(), new SocketIoWire(socket), services.Hub.OutboxLimits, time);
             var client = services.NewClient(session, grant, "socketio", socket.Id);
-            socket.State = new EventClient(client, grant, formats, services, hasChainEvents);
+            socket.State = new EventClient(client, grant, formats, services, hasChainEvents ? new ChainEventClient(client, formats, services.ChainEvents) : null);
             var symbols = await services.SupportedSymbols();
             session.Send(formats.Any.Event("connection_success", (services, socket.Id, grant, symbols, camelCase), static (json, a) =>
             {
@@ -112,6 +118,7 @@ internal sealed class KlineNamespaces(EventServices services, NewSymbols newSymb
             if (socket.State is EventClient events)
             {
                 newSymbols.Remove(events.Client.Session);
+                events.ChainEvents?.Dispose();
                 events.Client.Close(DisconnectReason.ClientClosed);
             }
         });

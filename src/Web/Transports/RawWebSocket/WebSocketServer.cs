@@ -124,7 +124,7 @@ internal sealed class WebSocketServer : IDisposable
             a._services.WriteGreeting(json, a.Id, a.grant, a.symbols, camelCase: false);
             json.WriteEndObject();
         })));
-        var events = new EventClient(client, grant, _formats, _services, hasChainEvents: false);
+        var events = new EventClient(client, grant, _formats, _services, null);
         await connection.Read(message => Handle(events, message));
     }
 

@@ -16,6 +16,7 @@ internal sealed class LiveRun
     public static readonly TimeSpan Safety = TimeSpan.FromMinutes(2);
 
     private readonly Dictionary<TradeId, Trade> _trades = [];
+    private readonly Dictionary<(string Mint, TradeId Id), ChainEvent> _events = [];
     private readonly Lock _lock = new();
 
     public static readonly ProgramCatalog Programs = new([ProgramCatalog.Shipped["SpinPet-2.3"], ProgramCatalog.Shipped["Pump"]]);
@@ -71,6 +72,13 @@ internal sealed class LiveRun
                 }
             }
 
+            foreach (var e in chunk.Events)
+            {
+                // The same again may stand better in its slot; it says nothing else.
+                Assert.Equal(e.Fields, _events.GetValueOrDefault((e.Symbol, e.Order.Id), e).Fields);
+                _events[(e.Symbol, e.Order.Id)] = e;
+            }
+
             // The clock never runs back.
             Assert.True(chunk.Clock.Time >= Clock.Time, $"the clock ran back from {Clock.Time:O} to {chunk.Clock.Time:O}");
             Clock = chunk.Clock;
@@ -84,10 +92,11 @@ internal sealed class LiveRun
     }
 
     /// <summary>Reads until <paramref name="isDone"/>, asked after each chunk.</summary>
-    public async Task Read(ITradeSource source, string? checkpoint, Func<LiveRun, bool> isDone, CancellationToken cancellationToken, Action<SourceChunk>? onChunk = null)
+    /// <param name="longer">How much longer than usual it may take.</param>
+    public async Task Read(ITradeSource source, string? checkpoint, Func<LiveRun, bool> isDone, CancellationToken cancellationToken, Action<SourceChunk>? onChunk = null, TimeSpan longer = default)
     {
         using var safety = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        safety.CancelAfter(Safety);
+        safety.CancelAfter(Safety + longer);
         try
         {
             await foreach (var chunk in source.Read(checkpoint, safety.Token))
@@ -126,7 +135,19 @@ internal sealed class LiveRun
         }
     }
 
-    /// <summary>The trades are those of the chain, each once, in the chain's order, with the chain's times.</summary>
+    /// <summary>Every event that was given, as given last.</summary>
+    public IReadOnlyList<ChainEvent> Events
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return [.. _events.Values];
+            }
+        }
+    }
+
+    /// <summary>The trades are those of the chain, each once, in the chain's order, with the chain's times; and each is an event too.</summary>
     public void AssertIs(IEnumerable<ChainTrade> expected, string context)
     {
         var actual = ByMint();
@@ -146,5 +167,9 @@ internal sealed class LiveRun
 
             Assert.DoesNotContain(trades, t => t.IsEventTimeEstimated);
         }
+
+        var events = Events.Where(e => e.Type is "BuySell" or "Trade").Select(e => (e.Symbol, e.Order.Id, e.EventTime)).ToHashSet();
+        Assert.Equal(actual.Values.Sum(t => t.Count), events.Count);
+        Assert.All(actual.Values.SelectMany(t => t), t => Assert.True(events.Contains((t.Symbol, t.Order.Id, t.EventTime)), $"{t.Symbol} {t.Order.Id}: {context}"));
     }
 }

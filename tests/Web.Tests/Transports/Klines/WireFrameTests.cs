@@ -20,6 +20,7 @@ public sealed partial class WireFrameTests
         await using var host = await WebHost.Start(time: new ManualTimeProvider());
         var mint = host.Cluster.Mint(WebHost.Mint);
         mint.Change(Start, TestKlines.Make(KlineInterval.M1, Start.AddMinutes(-1), 1, 3, isFinal: true));
+        await host.Events.Emit(TestChainEvents.Event(1));
         var path = record.RootElement.GetProperty("path").GetString()!;
         var query = record.RootElement.TryGetProperty("query", out var q) ? q.GetString()! : "";
         await using var client = new PlainWire(await EventWire.Dial(host, path, query));
@@ -38,6 +39,9 @@ public sealed partial class WireFrameTests
                     break;
                 case "trade":
                     host.Cluster.Deliver(mint.Change(Start.AddSeconds(5), TestKlines.Make(KlineInterval.M1, Start, 1.5m, 2, isFinal: text == "final")));
+                    break;
+                case "event":
+                    await host.Events.Emit(TestChainEvents.Event(int.Parse(text, System.Globalization.CultureInfo.InvariantCulture)));
                     break;
                 default:
                     Assert.Fail(property.Name);
