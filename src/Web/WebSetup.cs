@@ -79,6 +79,8 @@ public static class WebSetup
         services.AddHostedService(provider => provider.GetRequiredService<ChainEventFeeds>());
 
         services.AddSingleton<ConnectionLimit>();
+        services.AddSingleton<Farewell>();
+        services.AddHostedService(provider => provider.GetRequiredService<Farewell>());
         services.AddSingleton<EventServices>();
         services.AddSingleton<WebSocketServer>();
         services.AddSingleton<KlineNamespaces>();
@@ -101,6 +103,7 @@ public static class WebSetup
     {
         var services = app.Services;
         var origins = services.GetRequiredService<Origins>();
+        app.Use(services.GetRequiredService<Farewell>().Invoke);
         app.UseTrustedProxies();
         app.UseStatusCodePages(context => Problem.Write(context.HttpContext, context.HttpContext.Response.StatusCode, "Nothing here answers this request."));
         app.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.Zero });

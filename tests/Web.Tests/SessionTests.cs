@@ -238,6 +238,70 @@ public sealed class SessionTests
     }
 
     [Fact]
+    public void Client_is_told_at_once_what_was_skipped_of_all_its_symbols()
+    {
+        var session = new Session(_lane, _wire, new OutboxLimits(1 << 20, 1_000), _time);
+        Follower[] followers = [.. Enumerable.Range(0, 5).Select(i => new Follower(session, "S" + i, _format, 0xFFFF))];
+        for (var i = 0; i < 10; i++)
+        {
+            foreach (var follower in followers)
+            {
+                Offer(follower, TestKlines.Make(KlineInterval.M1, Start, 1, i));
+            }
+        }
+
+        Finish(session);
+        session.Tick();
+        session.Flush();
+        Finish(session);
+        Assert.Equal(session.Conflated, _wire.Received.Sum(m => m.Payload is SkippedPayload skipped ? skipped.Count : 0));
+        Assert.Equal(5, _wire.Received.Count(m => m.Payload is SkippedPayload));
+    }
+
+    [Fact]
+    public void Session_is_settled_when_what_is_being_written_is_written()
+    {
+        var session = Make(out var follower);
+        var idle = session.Settled();
+        _lane.Drain();
+        Assert.True(idle.IsCompletedSuccessfully);
+        Offer(follower, TestKlines.Make(KlineInterval.M1, Start, 1, 1));
+        follower.IsOver = true;
+        var settled = session.Settled();
+        _lane.Drain();
+        Assert.False(settled.IsCompleted);
+        Finish(session);
+        Assert.True(settled.IsCompletedSuccessfully);
+    }
+
+    [Fact]
+    public void Session_that_finishes_sends_what_waits_and_a_last_message_and_takes_nothing_more()
+    {
+        var session = new Session(_lane, _wire, new OutboxLimits(1 << 20, 1_000), _time);
+        var limited = new Follower(session, "S0", _format, 0xFFFF, minTicks: TimeSpan.FromSeconds(10).Ticks);
+        var held = new Follower(session, "S1", _format, 0xFFFF) { IsHeld = true };
+        for (var i = 1; i <= 100; i++)
+        {
+            Offer(limited, TestKlines.Make(KlineInterval.S1, Start.AddSeconds(i), 1, i));
+        }
+
+        Offer(held, TestKlines.Make(KlineInterval.S1, Start, 1, 1, isFinal: true));
+        session.Finish(DisconnectReason.ServerShutdown, () => new SkippedPayload(-1));
+        _lane.Drain();
+        Offer(limited, TestKlines.Make(KlineInterval.S1, Start, 1, 101, isFinal: true));
+        Assert.False(session.Ended.IsCompleted);
+        for (var i = 0; i < 10 && _wire.IsWriting; i++)
+        {
+            _wire.Take();
+            _lane.Drain();
+        }
+
+        Assert.Equal(Enumerable.Range(1, 100), _wire.Received.Where(m => m.Payload is TestPayload).Select(m => ((TestPayload)m.Payload).Klines[0].UpdateCount));
+        Assert.Equal(-1, Assert.IsType<SkippedPayload>(_wire.Received[^1].Payload).Count);
+        Assert.Equal(DisconnectReason.ServerShutdown, _wire.Closed);
+    }
+
+    [Fact]
     public void Wire_that_throws_ends_the_session()
     {
         var wire = new ThrowingWire();

@@ -7,17 +7,30 @@ namespace KlineOrleans.Grains;
 /// <summary>Keeps every configured source read by its grain: asks each to start, again and again, so that one lost with its process starts elsewhere.</summary>
 /// <param name="stopsSources">This process is the only one: its end is the sources' end, and they stop and save first.</param>
 internal sealed partial class SourceKeeper(IGrainFactory grains, ITradeSourceFactory sources, TimeProvider time, ILogger<SourceKeeper> logger, bool stopsSources)
-    : BackgroundService
+    : BackgroundService, IHostedLifecycleService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
+
+    private bool _isStopped;
+
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <summary>Stops the sources before anything else stops, so that saving has all the time there is and does not wait for clients to leave.</summary>
+    public Task StoppingAsync(CancellationToken cancellationToken) => StopAsync(cancellationToken);
+
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
         await base.StopAsync(cancellationToken);
-        if (!stopsSources)
+        if (!stopsSources || _isStopped)
         {
             return;
         }
+
+        _isStopped = true;
 
         await Task.WhenAll(sources.Sources.Select(async source =>
         {

@@ -19,6 +19,9 @@ internal static class Startup
     /// <summary>Exit code: a setting is wrong.</summary>
     public const int BadSetting = 2;
 
+    /// <summary>Exit code: stopped as asked, and something that had to be saved was not in time. It is read again.</summary>
+    public const int StoppedUnsaved = 3;
+
     public static async Task<int> Run(string[] args)
     {
         if (args is ["--help"] or ["-h"] or ["help"])
@@ -85,6 +88,8 @@ internal static class Startup
         builder.Services.AddSourceKeeper(stopsSources: true);
         builder.Services.AddKlineWeb(builder.Configuration);
         builder.Services.Configure<WebOptions>(web => web.Engine = GrainEngine.Name);
+        GracefulStop.Configure(builder);
+        builder.Services.AddHostedService<FileLimit>();
         builder.Services.AddHostedService<Banner>();
 
         var app = builder.Build();

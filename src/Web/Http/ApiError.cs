@@ -44,6 +44,14 @@ internal sealed record ApiError(ApiErrorCode Code, string Sentence, string? Key 
     public static ApiError HistoryUnavailable { get; } =
         new(ApiErrorCode.HistoryFailed, "The history cannot be read now. Try again in a few seconds.", Status: StatusCodes.Status503ServiceUnavailable);
 
+    /// <summary>The client reads more slowly than its klines change. Come back.</summary>
+    public static ApiError SlowConsumer { get; } =
+        new(ApiErrorCode.Busy, "SlowConsumer: too much waited for this client. Come back and resume.", Status: StatusCodes.Status503ServiceUnavailable);
+
+    /// <summary>The server stops. Come back.</summary>
+    public static ApiError Shutdown { get; } =
+        new(ApiErrorCode.Busy, "ServerShutdown: the server stops. Come back and resume.", Status: StatusCodes.Status503ServiceUnavailable);
+
     /// <summary>As a hub tells it.</summary>
     public override string ToString() => $"{(int)Code}: {Sentence}";
 

@@ -26,7 +26,7 @@ internal sealed class KlineConnections(HubServices services, AccessRules access,
         var granted = context is null ? access.Authenticate(credential: null) : access.Authenticate(context);
         var wire = new SignalRWire(connection, time);
         var session = new Session(services.Feeds.NextLane(), wire, services.OutboxLimits, time);
-        var client = new Client(session, services.Feeds, counters, granted.Grant?.SubscriptionLimit ?? 0, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, time), "signalr", connection.ConnectionId[..Math.Min(8, connection.ConnectionId.Length)]);
+        var client = new Client(session, services.Feeds, counters, granted.Grant?.SubscriptionLimit ?? 0, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, time), "signalr", connection.ConnectionId[..Math.Min(8, connection.ConnectionId.Length)]) { Goodbye = Goodbye };
         connection.Items[ClientKey] = client;
         connection.Items[GrantKey] = granted.Grant;
 
@@ -48,6 +48,8 @@ internal sealed class KlineConnections(HubServices services, AccessRules access,
 
         _ = Watch(client);
     }
+
+    private Payload Goodbye() => services.Formats.Get(exact: false).EncodeStatus(new StatusMessage("", "shutdown", time.GetUtcNow(), "", IsSimulated: false));
 
     public override async Task OnDisconnectedAsync(HubConnectionContext connection)
     {

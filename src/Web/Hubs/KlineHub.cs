@@ -42,6 +42,7 @@ internal sealed class KlineHub(HubServices services, ILogger<KlineHub> log) : Hu
                 ?? throw HubRequest.Refuse(new ApiError(ApiErrorCode.SubscriptionLimit, string.Create(CultureInfo.InvariantCulture, $"A client may follow {Grant.SubscriptionLimit} pairs of symbol and interval; this one follows {client.Subscriptions}.")));
             isKept = true;
             var (follower, attached) = followed;
+            await client.Session.Settled();
             var pages = await Histories(attached, follower.Intervals, limit, symbol!, client, follower);
             var status = services.Feeds.Status(feed);
             follower.HeldSince = services.Time.GetTimestamp();
@@ -62,7 +63,7 @@ internal sealed class KlineHub(HubServices services, ILogger<KlineHub> log) : Hu
     });
 
     /// <summary>Stops following: request {symbol, intervals?}; without intervals, all of the symbol. Harmless to repeat.</summary>
-    public Task<HubJson> Unsubscribe(JsonElement request) => Guard(() =>
+    public Task<HubJson> Unsubscribe(JsonElement request) => Guard(async () =>
     {
         var read = Read(request);
         var symbol = read.Text("symbol", "text");
@@ -72,13 +73,15 @@ internal sealed class KlineHub(HubServices services, ILogger<KlineHub> log) : Hu
             throw HubRequest.Refuse(ApiError.Bad("symbol", null, "a symbol that is followed"));
         }
 
-        Client.Unfollow(symbol, intervals, static (old, left) => new Follower(old.Session, old.Symbol, old.Format, left, old.MinTicks));
-        return Task.FromResult(new HubJson(HubJson.Make(symbol, static (json, symbol) =>
+        var client = Client;
+        client.Unfollow(symbol, intervals, static (old, left) => new Follower(old.Session, old.Symbol, old.Format, left, old.MinTicks));
+        await client.Session.Settled();
+        return new HubJson(HubJson.Make(symbol, static (json, symbol) =>
         {
             json.WriteStartObject();
             json.WriteString("symbol", symbol);
             json.WriteEndObject();
-        })));
+        }));
     });
 
     /// <summary>Klines of the past: request {symbol, interval, from?, to?, before?, limit?, exact?, cursor?}, as GET /api/v1/klines.</summary>

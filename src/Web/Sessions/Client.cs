@@ -38,6 +38,9 @@ internal sealed class Client
 
     public string Id { get; }
 
+    /// <summary>What tells the client, on its wire, that the server stops; null where nothing does.</summary>
+    public Func<Payload>? Goodbye { get; init; }
+
     /// <summary>What it follows now, streaming calls left out: intervals as bits.</summary>
     public IReadOnlyList<(string Symbol, int Intervals)> Followed
     {
@@ -130,6 +133,30 @@ internal sealed class Client
         }
     }
 
+    /// <summary>Goes on following what is followed in a place of a symbol, in another format if it must, without a gap.</summary>
+    /// <param name="makeFollower">Makes the follower of the new format.</param>
+    /// <returns>False if nothing is followed there.</returns>
+    public bool TryKeep(string symbol, int place, WireFormat format, Func<Follower, Follower> makeFollower)
+    {
+        lock (_lock)
+        {
+            if (!_followed.TryGetValue((symbol, place), out var followed))
+            {
+                return false;
+            }
+
+            if (followed.Follower.Format != format)
+            {
+                // What waits in the old format still goes out first.
+                var follower = makeFollower(followed.Follower);
+                followed.Feed.Narrow(followed.Follower, follower);
+                _followed[(symbol, place)] = followed with { Follower = follower };
+            }
+
+            return true;
+        }
+    }
+
     /// <summary>Stops following all that is followed in one place of a symbol. Harmless to repeat.</summary>
     public void UnfollowPlace(string symbol, int place)
     {
@@ -191,6 +218,9 @@ internal sealed class Client
             }
         }
     }
+
+    /// <summary>Ends the client once it took what waits for it, and was told why. Harmless to repeat.</summary>
+    public void Finish(DisconnectReason reason) => Session.Finish(reason, Goodbye);
 
     /// <summary>The client is gone: nothing of it is left in any room.</summary>
     public void Close(DisconnectReason reason)

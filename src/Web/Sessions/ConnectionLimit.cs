@@ -9,10 +9,19 @@ namespace KlineOrleans.Web;
 internal sealed class ConnectionLimit(WebCounters counters, IOptions<WebOptions> options, ILogger<ConnectionLimit> log)
 {
     private readonly ConcurrentDictionary<IPAddress, int> _byAddress = new();
+    private volatile bool _isClosed;
+
+    /// <summary>From now on nobody is let in.</summary>
+    public void Close() => _isClosed = true;
 
     /// <summary>Takes a place. Given back by disposing it, once; null if there is none left.</summary>
     public IDisposable? TryEnter(IPAddress? address)
     {
+        if (_isClosed)
+        {
+            return null;
+        }
+
         address ??= IPAddress.None;
         var limits = options.Value.Limits;
         var ofAddress = _byAddress.AddOrUpdate(address, 1, static (_, count) => count + 1);

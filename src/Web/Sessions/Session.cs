@@ -62,6 +62,10 @@ internal sealed class Session : ILaneWork
     private int _messages;
     private int _bytes;
     private bool _touched;
+    private DisconnectReason? _finishing;
+
+    // Counts of skipped updates in the outbox: they do not show that a client falls behind.
+    private int _told;
     private ITimer? _timer;
     private long _sent;
     private readonly long _started;
@@ -117,6 +121,22 @@ internal sealed class Session : ILaneWork
     /// <summary>Ends the session. Harmless to repeat. Thread safe.</summary>
     public void End(DisconnectReason reason) => Lane.Post(this, reason);
 
+    /// <summary>Waits until nothing is being written that was begun before. Thread safe.</summary>
+    /// <remarks>
+    /// For a wire whose answers do not go through the session: a message of a follower that is over since can be past the last look at that, and would
+    /// otherwise come after the answer.
+    /// </remarks>
+    public Task Settled()
+    {
+        var settling = new Settling();
+        Lane.Post(this, settling);
+        return settling.Done.Task;
+    }
+
+    /// <summary>Takes nothing more, sends what waits and a last message, then ends the session. What waits for an answer that has not come is left out. Harmless to repeat. Thread safe.</summary>
+    /// <param name="last">Makes the last message; null: none.</param>
+    public void Finish(DisconnectReason reason, Func<Payload>? last) => Lane.Post(this, new Finishing(reason, last));
+
     /// <summary>Lets a follower's messages go that waited for the answer to its subscription. Thread safe.</summary>
     public void Release(Follower follower) => Lane.Post(this, follower);
 
@@ -141,6 +161,15 @@ internal sealed class Session : ILaneWork
                 break;
             case DisconnectReason reason:
                 EndNow(reason);
+                break;
+            case Finishing finishing:
+                BeginFinish(finishing);
+                break;
+            case Settling settling when _writing && !_ended.Task.IsCompleted:
+                (_answers ??= []).Add(settling.Done);
+                break;
+            case Settling settling:
+                settling.Done.TrySetResult();
                 break;
             default:
                 if (argument == WrittenSignal)
@@ -190,7 +219,7 @@ internal sealed class Session : ILaneWork
         {
             // A client that does not keep up gets the count later, in one.
             var follower = _skipping[i];
-            if (!follower.IsOver && Pending > 0)
+            if (!follower.IsOver && Pending > _told)
             {
                 continue;
             }
@@ -199,6 +228,7 @@ internal sealed class Session : ILaneWork
             if (!follower.IsOver && follower.Format.EncodeSkipped(follower.Symbol, follower.Skipped) is { } payload)
             {
                 Add(payload, null, null, 0);
+                _told++;
             }
 
             follower.Skipped = 0;
@@ -213,7 +243,7 @@ internal sealed class Session : ILaneWork
         {
             if (!TakeBatch())
             {
-                return;
+                break;
             }
 
             _writing = true;
@@ -231,11 +261,44 @@ internal sealed class Session : ILaneWork
             if (!_write.IsCompleted)
             {
                 _write.GetAwaiter().UnsafeOnCompleted(_onWritten);
-                return;
+                break;
             }
 
             FinishWrite();
         }
+
+        if (_finishing is { } reason && _messages == 0)
+        {
+            // The transport has the last: it closes behind it.
+            EndNow(reason);
+        }
+    }
+
+    private void BeginFinish(Finishing finishing)
+    {
+        if (_finishing is not null || _ended.Task.IsCompleted)
+        {
+            return;
+        }
+
+        for (var node = _head; node is not null;)
+        {
+            var next = node.Next;
+            if (node.Follower is { IsHeld: true })
+            {
+                Remove(node);
+            }
+
+            node = next;
+        }
+
+        if (finishing.Last is { } last)
+        {
+            Add(last(), null, null, 0, sent: new TaskCompletionSource());
+        }
+
+        _finishing = finishing.Reason;
+        Touch();
     }
 
     private bool TakeBatch()
@@ -256,7 +319,7 @@ internal sealed class Session : ILaneWork
             {
                 // Waits for the answer to its subscription.
             }
-            else if (follower is { MinTicks: > 0, SolidWaiting: 0 } && node.Forming is not null && follower.NotBefore > (now = now == 0 ? _time.GetTimestamp() : now))
+            else if (_finishing is null && follower is { MinTicks: > 0, SolidWaiting: 0 } && node.Forming is not null && follower.NotBefore > (now = now == 0 ? _time.GetTimestamp() : now))
             {
                 wait = Math.Min(wait, follower.NotBefore - now);
             }
@@ -299,6 +362,7 @@ internal sealed class Session : ILaneWork
 
     private void GiveBatchBack()
     {
+        _told = _messages == 0 ? 0 : _told;
         var batch = _batch!;
         batch.AsSpan(0, _batchCount).Clear();
         Lane.ReturnBatch(batch);
@@ -369,7 +433,7 @@ internal sealed class Session : ILaneWork
 
     private void Add(Payload payload, Follower? follower, FeedMessage? forming, int intervals, long since = 0, TaskCompletionSource? sent = null, bool counts = true)
     {
-        if (_ended.Task.IsCompleted)
+        if (_finishing is not null || _ended.Task.IsCompleted)
         {
             sent?.TrySetResult();
             return;
@@ -516,6 +580,13 @@ internal sealed class Session : ILaneWork
 
         _wire.Close(reason, _written?.Task ?? Task.CompletedTask);
     }
+
+    private sealed record Settling
+    {
+        public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+
+    private sealed record Finishing(DisconnectReason Reason, Func<Payload>? Last);
 
     private sealed record Answer(Payload Payload)
     {

@@ -335,7 +335,7 @@ public sealed partial class EngineIoSession
                 else if (close)
                 {
                     if (webSocket.State is WebSocketState.Open or WebSocketState.CloseReceived)
-                        await webSocket.CloseOutputAsync(_closeStatus, null, CancellationToken.None);
+                        await webSocket.CloseOutputAsync(_closeStatus, SentenceFor(_reason), CancellationToken.None);
                 }
                 else
                 {

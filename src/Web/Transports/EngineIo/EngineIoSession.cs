@@ -234,7 +234,8 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
         ByClient,
     }
 
-    internal void Close(CloseReason reason, CloseMode mode, WebSocketCloseStatus? status = null)
+    /// <param name="last">A message that is sent whatever the mode drops; null: none.</param>
+    internal void Close(CloseReason reason, CloseMode mode, WebSocketCloseStatus? status = null, EngineIoFrame? last = null)
     {
         PendingPoll? poll;
         var write = false;
@@ -255,6 +256,8 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
             poll = _poll;
             if (mode != CloseMode.Flush)
                 _outbox.Clear();
+            if (last is not null)
+                _outbox.Enqueue(new QueuedFrame(last, default, null));
 
             if (_webSocket is not null)
             {
@@ -267,7 +270,7 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
             else
             {
                 // What the next poll is told. A poll that is open is told it now.
-                _draining = mode == CloseMode.Flush && _outbox.Count > 0;
+                _draining = _outbox.Count > 0;
                 if (poll is not null)
                 {
                     poll.Answer(mode switch
@@ -279,7 +282,7 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
                     if (!_draining)
                         _poll = null;
                 }
-                else if (mode != CloseMode.Discard)
+                else if (mode != CloseMode.Discard || _draining)
                 {
                     // The client's own close may overtake the poll that it sent before, so the id is known a little longer: its next poll is answered as if it had come in time.
                     _farewell = mode == CloseMode.ByClient ? PollAnswer.Noop : PollAnswer.DrainAndClose;
@@ -305,6 +308,13 @@ public sealed partial class EngineIoSession : IDeadlineTarget, IThreadPoolWorkIt
         CloseReason.SlowConsumer => WebSocketCloseStatus.PolicyViolation,
         CloseReason.ServerShutdown => WebSocketCloseStatus.EndpointUnavailable,
         _ => WebSocketCloseStatus.NormalClosure,
+    };
+
+    private static string? SentenceFor(CloseReason reason) => reason switch
+    {
+        CloseReason.SlowConsumer => "SlowConsumer: too much waited for this client. Come back and resume.",
+        CloseReason.ServerShutdown => "ServerShutdown: the server stops. Come back and resume.",
+        _ => null,
     };
 
     /// <summary>Begins the heartbeat.</summary>

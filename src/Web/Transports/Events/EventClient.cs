@@ -376,10 +376,11 @@ internal sealed class EventServices(HubServices hub, WebCounters counters, Conne
     /// <summary>A client for a new session. It leaves its rooms at once when its session ends, not when the transport notices.</summary>
     /// <param name="wire">As figures call it.</param>
     /// <param name="id">Names the client to operators; is no secret.</param>
-    public Client NewClient(Session session, AccessGrant grant, string wire, string id)
+    /// <param name="goodbye">See <see cref="Client.Goodbye"/>.</param>
+    public Client NewClient(Session session, AccessGrant grant, string wire, string id, Func<Payload> goodbye)
     {
         var limits = hub.Options.Limits;
-        var client = new Client(session, hub.Feeds, counters, grant.SubscriptionLimit, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, hub.Time), wire, id);
+        var client = new Client(session, hub.Feeds, counters, grant.SubscriptionLimit, new RateLimit(limits.MessagesPerSecond, limits.MessageBurst, hub.Time), wire, id) { Goodbye = goodbye };
         access.EndWhenExpired(client, grant);
         _ = LeaveWhenEnded(client);
         return client;

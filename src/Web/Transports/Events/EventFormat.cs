@@ -17,6 +17,14 @@ internal abstract class EventFormat(bool hasVolume, TimeProvider time) : WireFor
     /// <param name="data">One JSON object. Copied.</param>
     public abstract Payload Event(string name, ReadOnlySpan<byte> data);
 
+    /// <summary>The event <c>server_shutdown</c>: the connection will be closed, and its client may come back.</summary>
+    public Payload Shutdown() => Event("server_shutdown", ApiError.Shutdown, static (json, error) =>
+    {
+        json.WriteStartObject();
+        WriteError(json, error);
+        json.WriteEndObject();
+    });
+
     /// <summary>The <c>error</c> event.</summary>
     public abstract Payload Error(ApiError error);
 

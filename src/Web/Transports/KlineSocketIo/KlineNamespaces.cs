@@ -103,7 +103,7 @@ internal sealed class KlineNamespaces(EventServices services, NewSymbols newSymb
         {
             var grant = (AccessGrant)socket.State!;
             var session = new Session(services.Hub.Feeds.NextLane(), new SocketIoWire(socket), services.Hub.OutboxLimits, time);
-            var client = services.NewClient(session, grant, "socketio", socket.Id);
+            var client = services.NewClient(session, grant, "socketio", socket.Id, formats.Any.Shutdown);
             socket.State = new EventClient(client, grant, formats, services, hasChainEvents ? new ChainEventClient(client, formats, services.ChainEvents) : null);
             var symbols = await services.SupportedSymbols();
             session.Send(formats.Any.Event("connection_success", (services, socket.Id, grant, symbols, camelCase), static (json, a) =>

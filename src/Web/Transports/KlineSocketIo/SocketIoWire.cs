@@ -1,5 +1,6 @@
 using System.Threading.Tasks.Sources;
 using KlineOrleans.Web.Transports.EngineIo;
+using KlineOrleans.Web.Transports.Events;
 using KlineOrleans.Web.Transports.SocketIo;
 
 namespace KlineOrleans.Web.Transports.KlineSocketIo;
@@ -13,6 +14,13 @@ internal sealed class SocketIoPayload(SocketIoPacket[] packets) : Payload(defaul
 /// <summary>A Socket.IO client in one namespace as a session's wire. A write is complete when the transport took it, so that nothing piles up behind the outbox.</summary>
 internal sealed class SocketIoWire : ISessionWire, IValueTaskSource
 {
+    private static readonly ReadOnlyMemory<byte> TooSlow = HubJson.Make(ApiError.SlowConsumer, static (json, error) =>
+    {
+        json.WriteStartObject();
+        EventFormat.WriteError(json, error);
+        json.WriteEndObject();
+    });
+
     private readonly SocketIoSocket _socket;
     private readonly Action _onDrained;
     private ManualResetValueTaskSourceCore<bool> _drained;
@@ -56,7 +64,12 @@ internal sealed class SocketIoWire : ISessionWire, IValueTaskSource
         };
         if (close is { } why)
         {
-            _socket.Session.Close(why, reason == DisconnectReason.SlowConsumer ? EngineIoSession.CloseMode.Discard : EngineIoSession.CloseMode.Flush);
+            // One that is slow is told so in place of what waits: it may begin to read again.
+            var isSlow = reason == DisconnectReason.SlowConsumer;
+            _socket.Session.Close(
+                why,
+                isSlow ? EngineIoSession.CloseMode.Discard : EngineIoSession.CloseMode.Flush,
+                last: isSlow ? SocketIoPacket.Event(_socket.Namespace.Name, "error", TooSlow.Span).Frame : null);
         }
     }
 

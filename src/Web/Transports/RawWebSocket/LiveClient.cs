@@ -83,6 +83,14 @@ internal sealed class LiveClient(Client client, AccessGrant grant, WebSocketServ
         {
             var feed = await services.Hub.Feeds.Enter(symbol);
             var format = server.Live(isArray, services.HasVolume(symbol, feed.Source));
+
+            // What is followed already goes on: to begin anew would lose what waits, and this wire has no history to make up for it.
+            if (client.TryKeep(symbol, 0, format, old => new Follower(client.Session, symbol, format, old.Intervals)))
+            {
+                services.Hub.Feeds.Leave(feed);
+                continue;
+            }
+
             var followed = client.Follow(feed, IntervalBits.Of(feed.Rules.Intervals), bits => new Follower(client.Session, symbol, format, bits), null, 1, client.Session.RoomForMissed, cost: 1);
             if (followed is null)
             {

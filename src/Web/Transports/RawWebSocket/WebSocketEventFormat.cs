@@ -104,4 +104,13 @@ internal sealed class LiveFormat(bool hasSymbol, bool hasVolume) : WireFormat
     public override Payload? EncodeStatus(StatusMessage message) => null;
 
     public override Payload? EncodeSkipped(string symbol, long count) => null;
+
+    /// <summary>The server stops. In the form of its refusals, which clients of a bare array tell from it.</summary>
+    public static Payload Shutdown() => new(HubJson.Make(ApiError.Shutdown, static (json, error) =>
+    {
+        json.WriteStartObject();
+        json.WriteString("error", error.Sentence);
+        json.WriteNumber("code", (int)error.Code);
+        json.WriteEndObject();
+    }));
 }

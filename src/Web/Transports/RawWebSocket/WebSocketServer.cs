@@ -8,7 +8,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
-using Microsoft.Extensions.Hosting;
+
 
 namespace KlineOrleans.Web.Transports.RawWebSocket;
 
@@ -19,15 +19,14 @@ internal sealed class WebSocketServer : IDisposable
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     private readonly EventServices _services;
-    private readonly IHostApplicationLifetime _lifetime;
+
     private readonly EventFormats _formats;
     private readonly LiveFormat[] _live = [new(false, false), new(false, true), new(true, false), new(true, true)];
     private readonly bool _deflate;
 
-    public WebSocketServer(EventServices services, IHostApplicationLifetime lifetime, TimeProvider time)
+    public WebSocketServer(EventServices services, TimeProvider time)
     {
         _services = services;
-        _lifetime = lifetime;
         Time = time;
         Deadlines = new DeadlineQueue(time);
         var options = services.Hub.Options;
@@ -54,8 +53,8 @@ internal sealed class WebSocketServer : IDisposable
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.Map("/ws", (RequestDelegate)(context => Serve(context, "websocket", RunEvents))).Needs(AccessLevel.Client, rateLimited: false);
-        routes.Map("/ws/kline/live", (RequestDelegate)(context => Serve(context, "live", RunLive))).Needs(AccessLevel.Client, rateLimited: false);
+        routes.Map("/ws", (RequestDelegate)(context => Serve(context, "websocket", RunEvents, _formats.Any.Shutdown))).Needs(AccessLevel.Client, rateLimited: false);
+        routes.Map("/ws/kline/live", (RequestDelegate)(context => Serve(context, "live", RunLive, LiveFormat.Shutdown))).Needs(AccessLevel.Client, rateLimited: false);
     }
 
     public void Dispose() => Deadlines.Dispose();
@@ -73,7 +72,7 @@ internal sealed class WebSocketServer : IDisposable
         _ => ((int)WebSocketCloseStatus.NormalClosure, ""),
     };
 
-    private async Task Serve(HttpContext context, string wire, Func<WebSocketConnection, Client, AccessGrant, Task> run)
+    private async Task Serve(HttpContext context, string wire, Func<WebSocketConnection, Client, AccessGrant, Task> run, Func<Payload> goodbye)
     {
         if (!context.WebSockets.IsWebSocketRequest)
         {
@@ -101,8 +100,7 @@ internal sealed class WebSocketServer : IDisposable
         await using var connection = new WebSocketConnection(context, stream, this, deflate);
         var session = new Session(_services.Hub.Feeds.NextLane(), connection, _services.Hub.OutboxLimits, Time);
         connection.Session = session;
-        var client = _services.NewClient(session, access.Grant, wire, EngineIoServer.NewId());
-        await using var stopping = _lifetime.ApplicationStopping.UnsafeRegister(static c => ((Client)c!).Close(DisconnectReason.ServerShutdown), client);
+        var client = _services.NewClient(session, access.Grant, wire, EngineIoServer.NewId(), goodbye);
         connection.Start();
         try
         {
