@@ -9,11 +9,19 @@ internal static class GrainEngine
 {
     public const string Name = "InProcess";
 
-    public static void Add(WebApplicationBuilder builder) =>
+    /// <summary>Whether several processes can be one cluster.</summary>
+    public const bool CanShare = false;
+
+    public static void Add(WebApplicationBuilder builder, ClusterSettings cluster) =>
         builder.Services.AddInProcessGrainEngine(engine =>
         {
             engine.GrainAssemblies.Add(typeof(KlineGrain).Assembly);
             engine.StreamProviders.Add(KlineStreams.Provider);
         });
+
+    /// <summary>Pages of the engine for operators: this one has none.</summary>
+    public static void Map(WebApplication app, ClusterSettings cluster)
+    {
+    }
 }
 #endif
