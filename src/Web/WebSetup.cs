@@ -98,6 +98,18 @@ public static class WebSetup
         return services;
     }
 
+    /// <summary>Maps health, metrics and status only: for a process that serves no client.</summary>
+    public static WebApplication MapKlineOperations(this WebApplication app)
+    {
+        var services = app.Services;
+        app.UseTrustedProxies();
+        app.UseStatusCodePages(context => Problem.Write(context.HttpContext, context.HttpContext.Response.StatusCode, "Nothing here answers this request: this process serves no clients."));
+        app.UseKlineAccess();
+        services.GetRequiredService<MetricRoutes>().Map(app);
+        services.GetRequiredService<HealthRoutes>().Map(app);
+        return app;
+    }
+
     /// <summary>Maps the page, HTTP v1, health, the hub, the raw WebSockets and Socket.IO.</summary>
     public static WebApplication MapKlineWeb(this WebApplication app)
     {

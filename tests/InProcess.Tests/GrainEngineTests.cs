@@ -520,7 +520,7 @@ public abstract class GrainEngineTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Slow_subscriber_holds_up_neither_producer_nor_the_subscribers_of_others()
+    public async Task Busy_subscriber_holds_up_neither_producer_nor_the_subscribers_of_others()
     {
         // In a grain of its own: Orleans gives one client its items one after the other, over all its subscriptions, so a client's handler must not wait.
         await Soon(Grain("slow").Subscribe("k"));
@@ -538,10 +538,10 @@ public abstract class GrainEngineTests : IAsyncLifetime
         });
         await Soon(Grain().Publish("k", 0, 500));
         await Soon(done.Task);
-        Assert.DoesNotContain(Probe.Events, e => e.StartsWith("slow got", StringComparison.Ordinal));
+        Assert.False(step.IsCompleted);
         Probe.Gate("go").SetResult();
         await Soon(step);
-        await Probe.Passed("slow got 0");
+        await Probe.Passed("slow got 499");
     }
 
     [Fact]

@@ -12,7 +12,7 @@ namespace KlineOrleans.Testing;
 /// <summary>The real server in a process of its own, on a free loopback port unless its settings name one. Killed when disposed.</summary>
 public sealed partial class ServerProcess : IAsyncDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
 
     private readonly Process _process;
     private readonly StringBuilder _output = new();

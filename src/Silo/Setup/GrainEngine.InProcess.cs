@@ -9,24 +9,22 @@ internal static class GrainEngine
 {
     public const string Name = "InProcess";
 
-    private const string IdleAfterKey = "Kline:IdleAfter";
+    /// <summary>Whether several processes can be one cluster.</summary>
+    public const bool CanShare = false;
 
-    public static void Add(WebApplicationBuilder builder)
-    {
-        var idleAfter = builder.Configuration.GetValue(IdleAfterKey, TimeSpan.FromMinutes(15));
-        if (idleAfter < TimeSpan.FromSeconds(10) || idleAfter > TimeSpan.FromDays(1))
-        {
-            throw new Ingest.ConfigurationException([$"{IdleAfterKey}: '{idleAfter}' is not allowed. Allowed: 00:00:10 to 1.00:00:00."]);
-        }
-
+    public static void Add(WebApplicationBuilder builder, ClusterSettings cluster) =>
         builder.Services.AddInProcessGrainEngine(engine =>
         {
             // A grain that nobody called for so long leaves memory; its next call brings it back.
-            engine.CollectionAge = idleAfter;
-            engine.CollectionQuantum = idleAfter < TimeSpan.FromMinutes(2) ? idleAfter / 2 : TimeSpan.FromMinutes(1);
+            engine.CollectionAge = cluster.IdleAfter;
+            engine.CollectionQuantum = cluster.CollectEvery;
             engine.GrainAssemblies.Add(typeof(KlineGrain).Assembly);
             engine.StreamProviders.Add(KlineStreams.Provider);
         });
+
+    /// <summary>Pages of the engine for operators: this one has none.</summary>
+    public static void Map(WebApplication app, ClusterSettings cluster)
+    {
     }
 }
 #endif

@@ -82,10 +82,26 @@ internal static class Startup
         Addresses.Configure(builder);
 
         builder.Services.AddTradeSources(builder.Configuration);
+        var cluster = ClusterSettings.Read(builder.Configuration, GrainEngine.CanShare, GrainEngine.Name);
+        builder.Services.AddSingleton(cluster);
+        if (cluster.IsShared)
+        {
+            builder.Services.AddSingleton<IHostedService, ClusterTables>();
+        }
+
         builder.Services.AddKlineStorage(builder.Configuration);
-        builder.Services.AddKlineGrains();
-        GrainEngine.Add(builder);
-        builder.Services.AddSourceKeeper(stopsSources: true);
+        builder.Services.Configure<StorageOptions>(storage => storage.Shared = cluster.IsShared);
+        if (cluster.Role != Role.Web)
+        {
+            builder.Services.AddKlineGrains();
+        }
+
+        GrainEngine.Add(builder, cluster);
+        if (cluster.Role != Role.Web)
+        {
+            builder.Services.AddSourceKeeper(stopsSources: !cluster.IsShared);
+        }
+
         builder.Services.AddKlineWeb(builder.Configuration);
         builder.Services.Configure<WebOptions>(web => web.Engine = GrainEngine.Name);
         GracefulStop.Configure(builder);
@@ -93,7 +109,16 @@ internal static class Startup
         builder.Services.AddHostedService<Banner>();
 
         var app = builder.Build();
-        app.MapKlineWeb();
+        if (cluster.Role == Role.Silo)
+        {
+            app.MapKlineOperations();
+        }
+        else
+        {
+            app.MapKlineWeb();
+        }
+
+        GrainEngine.Map(app, cluster);
         return app;
     }
 

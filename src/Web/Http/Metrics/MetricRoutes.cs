@@ -7,7 +7,7 @@ using Microsoft.Extensions.Hosting;
 
 namespace KlineOrleans.Web;
 
-/// <summary>GET /metrics: the meters <c>KlineOrleans.*</c> and the runtime's own, as Prometheus reads them. Thread safe.</summary>
+/// <summary>GET /metrics: the meters <c>KlineOrleans.*</c> the runtime's and Orleans' own, as Prometheus reads them. Thread safe.</summary>
 /// <remarks>Our own, small, because the packages that export to Prometheus are not on every feed. Counts from the start of the host, whether or not somebody asks.</remarks>
 internal sealed class MetricRoutes : IHostedService, IDisposable
 {
@@ -28,7 +28,7 @@ internal sealed class MetricRoutes : IHostedService, IDisposable
         _listener.InstrumentPublished = (instrument, listener) =>
         {
             var meter = instrument.Meter;
-            if ((meter.Scope is null || ReferenceEquals(meter.Scope, meters)) && (meter.Name.StartsWith("KlineOrleans.", StringComparison.Ordinal) || meter.Name == "System.Runtime"))
+            if ((meter.Scope is null || ReferenceEquals(meter.Scope, meters)) && (meter.Name.StartsWith("KlineOrleans.", StringComparison.Ordinal) || meter.Name is "System.Runtime" or "Microsoft.Orleans"))
             {
                 var family = new MetricFamily(instrument);
                 lock (_lock)
