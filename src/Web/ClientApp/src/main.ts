@@ -1,3 +1,4 @@
+import { readAccessKey, writeAccessKey } from "./data/accessKey";
 import { ChartSession } from "./data/chartSession";
 import { HubLink, type LinkState } from "./data/hubLink";
 import { KlineStore } from "./data/klineStore";
@@ -23,12 +24,14 @@ const ui = {
   price: byId("price"), change: byId("change"), facts: byId("facts"), legend: byId("legend"), legendTime: byId("legend-time"),
   state: byId("state"), stateWord: byId("state-word"), latest: byId<HTMLButtonElement>("latest"), older: byId("older"),
   notice: byId("notice"), noticeTitle: byId("notice-title"), noticeText: byId("notice-text"), noticeAction: byId<HTMLButtonElement>("notice-action"),
+  access: byId<HTMLFormElement>("access"), accessKey: byId<HTMLInputElement>("access-key"),
   intervals: byId("intervals"), feed: byId("foot-feed"), rate: byId("foot-rate"), clock: byId("foot-clock"), theme: byId<HTMLButtonElement>("theme"), chart: byId("chart"),
 };
 const legendFields = Object.fromEntries([...ui.legend.querySelectorAll<HTMLElement>("[data-field]")].map((element) => [element.dataset["field"]!, element]));
 
 let linkState: LinkState = "connecting";
 let linkReason: string | undefined;
+let accessKey = readAccessKey();
 let opened = false;
 let failure: string | null = null;
 let hovered: Kline | undefined;
@@ -52,6 +55,7 @@ const link = new HubLink(new URL("hubs/kline", document.baseURI).href, {
   state(state, reason) {
     linkState = state;
     linkReason = reason;
+    if (state === "connected") writeAccessKey(accessKey);
     if (state === "connected") connected();
     else session.disconnected();
     schedule();
@@ -65,7 +69,7 @@ const link = new HubLink(new URL("hubs/kline", document.baseURI).href, {
     session.kline(message);
   },
   status: (message) => session.statusChanged(message),
-});
+}, () => accessKey);
 const session = new ChartSession(link, store, {
   opened() {
     opened = true;
@@ -290,7 +294,11 @@ function renderNotice(): void {
   let title = "";
   let text = "";
   let action = "";
-  if (linkState === "disconnected") {
+  if (linkState === "refused") {
+    [title, text] = accessKey === ""
+      ? ["This server asks for a key", "Enter a key or a token. It is kept until this tab is closed."]
+      : ["The key is not accepted", "The server does not know this key or token, or it has expired. Enter another one."];
+  } else if (linkState === "disconnected") {
     [title, text, action] = ["Disconnected by the server", linkReason ?? "The server closed the connection.", "Connect again"];
   } else if (failure !== null) {
     [title, text, action] = ["This symbol cannot be followed", failure, "Try again"];
@@ -304,7 +312,12 @@ function renderNotice(): void {
 
   ui.notice.hidden = title === "";
   ui.notice.classList.toggle("over", store.newest !== undefined);
-  ui.notice.classList.toggle("busy", action === "" && !opened);
+  ui.notice.classList.toggle("busy", action === "" && !opened && linkState !== "refused");
+  if (ui.access.hidden !== (linkState !== "refused")) {
+    ui.access.hidden = linkState !== "refused";
+    if (!ui.access.hidden) ui.accessKey.focus();
+  }
+
   setText(ui.noticeTitle, title);
   setText(ui.noticeText, text);
   setText(ui.noticeAction, action);
@@ -353,6 +366,13 @@ ui.latest.addEventListener("click", () => chart.scrollToNewest());
 ui.noticeAction.addEventListener("click", () => {
   if (linkState === "disconnected") link.start();
   else session.retry();
+});
+ui.access.addEventListener("submit", (event) => {
+  event.preventDefault();
+  accessKey = ui.accessKey.value.trim();
+  ui.accessKey.value = "";
+  writeAccessKey("");
+  link.start();
 });
 ui.mint.addEventListener("click", () => {
   void navigator.clipboard?.writeText(session.symbol ?? "").then(() => {

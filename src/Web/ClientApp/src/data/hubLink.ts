@@ -2,7 +2,8 @@ import { HttpTransportType, HubConnectionBuilder, HubConnectionState, LogLevel, 
 import { retryDelay } from "./retryDelay";
 import type { KlineMessage, StatusMessage } from "./types";
 
-export type LinkState = "connecting" | "connected" | "reconnecting" | "disconnected";
+/** `refused`: the server asks for a key or token, and has none from us or one that it does not take. */
+export type LinkState = "connecting" | "connected" | "reconnecting" | "disconnected" | "refused";
 
 /** What a session needs of the connection to the hub. */
 export interface Link {
@@ -19,19 +20,25 @@ export interface LinkEvents {
 
 /**
  * The connection to the hub. Reconnects for ever with growing, jittered pauses, except after the server closed the connection and forbade
- * reconnecting: then only `start` connects again.
+ * reconnecting, or refused us: then only `start` connects again.
  */
 export class HubLink implements Link {
   readonly #connection: HubConnection;
   readonly #events: LinkEvents;
   #running = false;
+  #refusal: string | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(url: string, events: LinkEvents) {
+  /** @param accessKey Gives the key or token to show; empty for none. Asked for each time it connects. */
+  constructor(url: string, events: LinkEvents, accessKey: () => string = () => "") {
     this.#events = events;
     this.#connection = new HubConnectionBuilder()
-      .withUrl(url, { transport: HttpTransportType.WebSockets | HttpTransportType.ServerSentEvents | HttpTransportType.LongPolling })
-      .withAutomaticReconnect({ nextRetryDelayInMilliseconds: ({ previousRetryCount }) => retryDelay(previousRetryCount) })
+      .withUrl(url, { accessTokenFactory: accessKey, transport: HttpTransportType.WebSockets | HttpTransportType.ServerSentEvents | HttpTransportType.LongPolling })
+      .withAutomaticReconnect({ nextRetryDelayInMilliseconds: ({ previousRetryCount, retryReason }) => {
+        // What ends the attempts is not told to onclose.
+        this.#refusal = isRefusal(retryReason) ? retryReason.message : undefined;
+        return this.#refusal === undefined ? retryDelay(previousRetryCount) : null;
+      } })
       // The page shows the state of the connection; the console stays for errors of the page itself.
       .configureLogging(LogLevel.None)
       .build();
@@ -43,7 +50,9 @@ export class HubLink implements Link {
     this.#connection.onreconnected(() => events.state("connected"));
     this.#connection.onclose((error) => {
       this.#running = false;
-      events.state("disconnected", error?.message);
+      const refusal = this.#refusal;
+      this.#refusal = undefined;
+      events.state(refusal === undefined ? "disconnected" : "refused", refusal ?? error?.message);
     });
   }
 
@@ -74,6 +83,12 @@ export class HubLink implements Link {
       await this.#connection.start();
     } catch (error) {
       if (!this.#running) return;
+      if (isRefusal(error)) {
+        this.#running = false;
+        this.#events.state("refused", String(error));
+        return;
+      }
+
       this.#events.state("reconnecting", error instanceof Error ? error.message : String(error));
       this.#timer = setTimeout(() => void this.#try(attempt + 1), retryDelay(attempt));
       return;
@@ -81,4 +96,9 @@ export class HubLink implements Link {
 
     this.#events.state("connected");
   }
+}
+
+/** Whether the server asks for a key or token, or for another one: no repetition changes that. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && /\bStatus code '40[13]'/.test(error.message);
 }
