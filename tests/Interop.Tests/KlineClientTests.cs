@@ -15,13 +15,37 @@ public sealed class KlineClientTests
     [Fact]
     public Task Npm_signalr_follows_klines_on_the_hub() => RunAsync("kline-signalr.mjs", KlineServer.Key);
 
-    private static async Task RunAsync(string script, params string[] arguments)
+    [Fact]
+    public Task Clients_of_the_older_designs_and_the_public_front_ends_work_unchanged() => RunAsync("design.mjs", needsKey: false, []);
+
+    [Theory]
+    [InlineData("polling")]
+    [InlineData("websocket")]
+    [InlineData("default")]
+    [InlineData("ws")]
+    [InlineData("live")]
+    [InlineData("signalr")]
+    public async Task Every_error_code_reaches_the_client(string client)
     {
         var whyNot = await NodeClients.WhyNotAsync();
         Assert.SkipWhen(whyNot is not null, whyNot ?? "");
+        await using var server = await KlineServer.StartAsync(true, [.. Small, "--Kline:Web:Limits:Connections", "4", "--Kline:Sources:0:Kind", "Simulation", "--Kline:Sources:0:History", "00:20:00"]);
+        await server.TakeKlinesAwayAsync();
+        var (code, output) = await NodeClients.RunAsync("errors.mjs", server.Url, KlineServer.Key, client);
+        Assert.True(code == 0, output);
+        Assert.Contains("all ok", output, StringComparison.Ordinal);
+    }
 
-        // Small limits, so that a client reaches them.
-        await using var server = await KlineServer.StartAsync("--Kline:Web:Limits:SubscriptionsPerClient", "6", "--Kline:Web:Limits:MessageBurst", "40");
+    // So that a client reaches them.
+    private static readonly string[] Small = ["--Kline:Web:Limits:SubscriptionsPerClient", "6", "--Kline:Web:Limits:MessageBurst", "40"];
+
+    private static Task RunAsync(string script, params string[] arguments) => RunAsync(script, needsKey: true, arguments);
+
+    private static async Task RunAsync(string script, bool needsKey, string[] arguments)
+    {
+        var whyNot = await NodeClients.WhyNotAsync();
+        Assert.SkipWhen(whyNot is not null, whyNot ?? "");
+        await using var server = await KlineServer.StartAsync(needsKey, needsKey ? Small : []);
         var (code, output) = await NodeClients.RunAsync(script, [server.Url, .. arguments]);
         Assert.True(code == 0, output);
         Assert.Contains("all ok", output, StringComparison.Ordinal);

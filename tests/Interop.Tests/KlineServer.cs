@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Reflection;
 using System.Text;
+using System.Text.Json;
 
 namespace KlineOrleans.Interop.Tests;
 
@@ -24,8 +25,49 @@ internal sealed class KlineServer : IAsyncDisposable
 
     public string Url { get; }
 
+    /// <summary>An answer of the server, as JSON.</summary>
+    public async Task<JsonElement> GetAsync(string path)
+    {
+        using var http = new HttpClient { BaseAddress = new Uri(Url) };
+        http.DefaultRequestHeaders.Add("X-Api-Key", Key);
+        using var json = JsonDocument.Parse(await http.GetStringAsync(new Uri(path, UriKind.Relative)));
+        return json.RootElement.Clone();
+    }
+
+    public async Task<string> FirstSymbolAsync() => (await GetAsync("/api/v1/symbols?limit=1")).GetProperty("symbols")[0].GetProperty("symbol").GetString()!;
+
+    /// <summary>Takes the store's klines away from the running server, as a store does that cannot be read: every answer that needs them fails.</summary>
+    /// <remarks>Waits until enough klines are stored that their symbol's history cannot be answered without them.</remarks>
+    public async Task TakeKlinesAwayAsync()
+    {
+        SQLitePCL.Batteries_V2.Init();
+        var code = SQLitePCL.raw.sqlite3_open(Path.Combine(_folder, "k.db"), out var store);
+        using (store)
+        {
+            // The server writes too: it is waited for.
+            SQLitePCL.raw.sqlite3_busy_timeout(store, 30_000);
+            using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(200), TimeProvider.System);
+            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60), TimeProvider.System);
+            while (code == SQLitePCL.raw.SQLITE_OK && Stored(store) < 50)
+            {
+                await timer.WaitForNextTickAsync(patience.Token);
+            }
+
+            if (code == SQLitePCL.raw.SQLITE_OK)
+            {
+                code = SQLitePCL.raw.sqlite3_exec(store, "ALTER TABLE kline RENAME TO kline_away");
+            }
+
+            if (code != SQLitePCL.raw.SQLITE_OK)
+            {
+                throw new InvalidOperationException($"The store cannot be changed: {SQLitePCL.raw.sqlite3_errmsg(store).utf8_to_string()}");
+            }
+        }
+    }
+
     /// <summary>Starts the server and waits until it is ready and has a symbol.</summary>
-    public static async Task<KlineServer> StartAsync(params string[] settings)
+    /// <param name="needsKey">Whether clients must show <see cref="Key"/>.</param>
+    public static async Task<KlineServer> StartAsync(bool needsKey, string[] settings)
     {
         var folder = Directory.CreateTempSubdirectory("kline-interop-").FullName;
         var url = $"http://127.0.0.1:{FreePort()}";
@@ -38,7 +80,7 @@ internal sealed class KlineServer : IAsyncDisposable
         };
         // A process that is killed would leave its diagnostic sockets in the temporary folder.
         start.Environment["DOTNET_EnableDiagnostics"] = "0";
-        foreach (var argument in (string[])[Program(), "--urls", url, "--Kline:Storage:Path", Path.Combine(folder, "k.db"), "--Kline:Web:Access:Keys:0:Name", "interop", "--Kline:Web:Access:Keys:0:Key", Key, .. settings])
+        foreach (var argument in (string[])[Program(), "--urls", url, "--Kline:Storage:Path", Path.Combine(folder, "k.db"), .. needsKey ? (string[])["--Kline:Web:Access:Keys:0:Name", "interop", "--Kline:Web:Access:Keys:0:Key", Key] : [], .. settings])
         {
             start.ArgumentList.Add(argument);
         }
@@ -52,6 +94,21 @@ internal sealed class KlineServer : IAsyncDisposable
         process.BeginErrorReadLine();
         await server.Ready();
         return server;
+    }
+
+    /// <summary>How many klines of its shortest interval the symbol that was listed first has in the store.</summary>
+    private static long Stored(SQLitePCL.sqlite3 store)
+    {
+        const string Query = "SELECT count(*) FROM kline WHERE symbol_id = (SELECT id FROM symbol WHERE listed_ms IS NOT NULL ORDER BY listed_ms, symbol LIMIT 1) AND interval = 1";
+        if (SQLitePCL.raw.sqlite3_prepare_v2(store, Query, out var statement) != SQLitePCL.raw.SQLITE_OK)
+        {
+            throw new InvalidOperationException($"The store cannot be read: {SQLitePCL.raw.sqlite3_errmsg(store).utf8_to_string()}");
+        }
+
+        using (statement)
+        {
+            return SQLitePCL.raw.sqlite3_step(statement) == SQLitePCL.raw.SQLITE_ROW ? SQLitePCL.raw.sqlite3_column_int64(statement, 0) : 0;
+        }
     }
 
     public async ValueTask DisposeAsync()
@@ -89,9 +146,9 @@ internal sealed class KlineServer : IAsyncDisposable
 
     private async Task Ready()
     {
-        using var http = new HttpClient { BaseAddress = new Uri(Url), Timeout = TimeSpan.FromSeconds(5) };
+        using var http = new HttpClient { BaseAddress = new Uri(Url), Timeout = TimeSpan.FromSeconds(30) };
         http.DefaultRequestHeaders.Add("X-Api-Key", Key);
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60), TimeProvider.System);
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(120), TimeProvider.System);
         using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(200), TimeProvider.System);
         while (await timer.WaitForNextTickAsync(patience.Token))
         {
@@ -108,7 +165,7 @@ internal sealed class KlineServer : IAsyncDisposable
                     return;
                 }
             }
-            catch (HttpRequestException)
+            catch (Exception e) when (e is HttpRequestException or OperationCanceledException && !patience.IsCancellationRequested)
             {
                 // Not yet.
             }

@@ -16,12 +16,18 @@ const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", "
 const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'";
 
 /** Starts the stand-in; `port` 0 takes a free one. With `speed` 0 the market moves only when `trade` or `correct` is called. */
-export async function startMock({ port = 0, speed = 4, market = new MockMarket() } = {}) {
+export async function startMock({ port = 0, speed = 4, market = new MockMarket(), key } = {}) {
   const clients = new Set();
-  const http = createServer((request, response) => void answer(request, response, market));
+  // With a key, the hub asks for it as the server does: 401 for the negotiation and the upgrade.
+  const access = { key };
+  const allows = (request) => access.key === undefined || request.headers.authorization === `Bearer ${access.key}` || new URL(request.url, "http://x").searchParams.get("access_token") === access.key;
+  const http = createServer((request, response) => {
+    if (request.url.startsWith("/hubs/") && !allows(request)) return response.writeHead(401).end();
+    void answer(request, response, market);
+  });
   const sockets = new WebSocketServer({ noServer: true });
   http.on("upgrade", (request, socket, head) => {
-    if (!request.url.startsWith("/hubs/kline")) return socket.destroy();
+    if (!request.url.startsWith("/hubs/kline") || !allows(request)) return socket.destroy();
     sockets.handleUpgrade(request, socket, head, (ws) => {
       const client = new Client(ws, market);
       clients.add(client);
@@ -42,7 +48,7 @@ export async function startMock({ port = 0, speed = 4, market = new MockMarket()
   const pings = setInterval(() => clients.forEach((client) => client.send({ type: 6 })), 10_000);
 
   return {
-    market, clients, trade, correct, publish,
+    market, clients, trade, correct, publish, access,
     port: http.address().port,
     /** Breaks every connection, as a network does. */
     drop: () => clients.forEach((client) => client.ws.terminate()),

@@ -1,6 +1,7 @@
 import type { KlineMessage, StatusMessage } from "./types.js";
 
-export type LinkState = "connecting" | "connected" | "reconnecting" | "disconnected";
+/** `refused`: the server asks for a key or token, and has none from us or one that it does not take. */
+export type LinkState = "connecting" | "connected" | "reconnecting" | "disconnected" | "refused";
 
 /** What a session needs of the connection to a server. */
 export interface Link {

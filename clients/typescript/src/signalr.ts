@@ -11,12 +11,13 @@ export interface HubLinkOptions {
 
 /**
  * The connection to the hub. Reconnects for ever with growing, jittered pauses, except after the server closed the connection and forbade
- * reconnecting: then only `start` connects again.
+ * reconnecting, or refused us: then only `start` connects again.
  */
 export class HubLink implements RunningLink {
   readonly #connection: HubConnection;
   readonly #events: LinkEvents;
   #running = false;
+  #refusal: string | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param url The address of the hub, `https://host/hubs/kline`. */
@@ -27,7 +28,13 @@ export class HubLink implements RunningLink {
         transport: HttpTransportType.WebSockets | HttpTransportType.ServerSentEvents | HttpTransportType.LongPolling,
         ...(options.token !== undefined && { accessTokenFactory: options.token }),
       })
-      .withAutomaticReconnect({ nextRetryDelayInMilliseconds: ({ previousRetryCount }) => retryDelay(previousRetryCount) })
+      .withAutomaticReconnect({
+        nextRetryDelayInMilliseconds: ({ previousRetryCount, retryReason }) => {
+          // What ends the attempts is not told to onclose.
+          this.#refusal = isRefusal(retryReason) ? retryReason.message : undefined;
+          return this.#refusal === undefined ? retryDelay(previousRetryCount) : null;
+        },
+      })
       // Whoever uses the link hears of its state; the console stays for the application.
       .configureLogging(LogLevel.None)
       .build();
@@ -39,7 +46,9 @@ export class HubLink implements RunningLink {
     this.#connection.onreconnected(() => events.state("connected"));
     this.#connection.onclose((error) => {
       this.#running = false;
-      events.state("disconnected", error?.message);
+      const refusal = this.#refusal;
+      this.#refusal = undefined;
+      events.state(refusal === undefined ? "disconnected" : "refused", refusal ?? error?.message);
     });
   }
 
@@ -70,6 +79,12 @@ export class HubLink implements RunningLink {
       await this.#connection.start();
     } catch (error) {
       if (!this.#running) return;
+      if (isRefusal(error)) {
+        this.#running = false;
+        this.#events.state("refused", String(error));
+        return;
+      }
+
       this.#events.state("reconnecting", error instanceof Error ? error.message : String(error));
       this.#timer = setTimeout(() => void this.#try(attempt + 1), retryDelay(attempt));
       return;
@@ -82,4 +97,9 @@ export class HubLink implements RunningLink {
 /** A client over SignalR: `signalr("https://host")`. Call `start` on it. */
 export function signalr(server: string, options?: HubLinkOptions): KlineClient {
   return new KlineClient((events) => new HubLink(new URL("hubs/kline", server.endsWith("/") ? server : `${server}/`).href, events, options));
+}
+
+/** Whether the server asks for a key or token, or for another one: no repetition changes that. */
+function isRefusal(error: unknown): error is Error {
+  return error instanceof Error && /\bStatus code '40[13]'/.test(error.message);
 }

@@ -11,6 +11,7 @@ let link: HubLink;
 let session: KlineSession;
 let states: LinkState[];
 let symbol: any;
+let key = "";
 
 const equalsServer = (): void => {
   const klines = session.store.all;
@@ -30,7 +31,7 @@ beforeEach(async () => {
     },
     kline: (message) => session.kline(message),
     status: (message) => session.statusChanged(message),
-  });
+  }, { token: () => key });
   session = new KlineSession(link, new KlineStore(), { opened: () => {}, status: () => {}, failed: () => {} });
   session.open(symbol.symbol, "s1");
   link.start();
@@ -64,4 +65,20 @@ test("a server that closes for good is left alone until asked", async () => {
   link.start();
   await vi.waitFor(() => expect(states.at(-1)).toBe("connected"), 5_000);
   equalsServer();
+});
+
+test("a server that asks for a key is not tried again until one is given", async () => {
+  mock.access.key = "right";
+  mock.drop();
+  await vi.waitFor(() => expect(states.at(-1)).toBe("refused"), 5_000);
+  const before = states.length;
+  await new Promise((resolve) => setTimeout(resolve, 800));
+  expect(states.length).toBe(before);
+  key = "wrong";
+  link.start();
+  await vi.waitFor(() => expect(states.slice(before)).toEqual(["connecting", "refused"]), 5_000);
+  key = "right";
+  link.start();
+  await vi.waitFor(() => expect(states.at(-1)).toBe("connected"), 5_000);
+  await vi.waitFor(equalsServer, 5_000);
 });

@@ -56,6 +56,19 @@ public static class EventPayload
     public static bool TryReadPlaceholder(ReadOnlySpan<byte> value, out int number)
     {
         number = 0;
+        try
+        {
+            return TryReadMembers(value, ref number);
+        }
+        catch (InvalidOperationException)
+        {
+            // A name with half a surrogate pair, which no string can hold.
+            return false;
+        }
+    }
+
+    private static bool TryReadMembers(ReadOnlySpan<byte> value, ref int number)
+    {
         var reader = new Utf8JsonReader(value);
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
             return false;

@@ -31,7 +31,7 @@ internal readonly struct HubRequest
     /// <summary>A value as text: a string, or a number or boolean as it was written; null if it is absent.</summary>
     public string? Text(string key, string allowed)
     {
-        return TryGet(_json, key, out var value) ? TextOf(value, key, allowed) : null;
+        return EventRequest.TryGet(_json, key, out var value) ? TextOf(value, key, allowed) : null;
     }
 
     public static string? TextOf(JsonElement value, string key, string allowed) => value.ValueKind switch
@@ -45,7 +45,7 @@ internal readonly struct HubRequest
     /// <summary>The intervals asked for: an array or one name. Bits by the enum's number; 0 if it is absent.</summary>
     public int Intervals()
     {
-        if (!TryGet(_json, "intervals", out var value) && !TryGet(_json, "interval", out value))
+        if (!EventRequest.TryGet(_json, "intervals", out var value) && !EventRequest.TryGet(_json, "interval", out value))
         {
             return 0;
         }
@@ -66,7 +66,7 @@ internal readonly struct HubRequest
         static int Bit(string? text) => RequestReader.TryInterval(text, out var interval, out var error) ? 1 << (int)interval : throw Refuse(error!);
     }
 
-    public (long Epoch, long Seq)? Resume() => TryGet(_json, "resume", out var value) ? ResumeOf(value) : null;
+    public (long Epoch, long Seq)? Resume() => EventRequest.TryGet(_json, "resume", out var value) ? ResumeOf(value) : null;
 
     /// <summary>A position as a client hands it back; null if it is absent.</summary>
     public static (long Epoch, long Seq)? ResumeOf(JsonElement value)
@@ -77,8 +77,8 @@ internal readonly struct HubRequest
         }
 
         if (value.ValueKind == JsonValueKind.Object
-            && TryGet(value, "epoch", out var epoch) && Whole(epoch, out var epochNumber)
-            && TryGet(value, "seq", out var seq) && Whole(seq, out var seqNumber))
+            && EventRequest.TryGet(value, "epoch", out var epoch) && Whole(epoch, out var epochNumber)
+            && EventRequest.TryGet(value, "seq", out var seq) && Whole(seq, out var seqNumber))
         {
             return (epochNumber, seqNumber);
         }
@@ -100,7 +100,7 @@ internal readonly struct HubRequest
     /// <summary>The least time between two updates of forming klines, from a rate in updates a second; zero if no rate is given.</summary>
     public TimeSpan MinGap()
     {
-        if (!TryGet(_json, "maxRate", out var value) || value.ValueKind == JsonValueKind.Null)
+        if (!EventRequest.TryGet(_json, "maxRate", out var value) || value.ValueKind == JsonValueKind.Null)
         {
             return TimeSpan.Zero;
         }
@@ -108,20 +108,6 @@ internal readonly struct HubRequest
         return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var rate) && rate is >= 0.01 and <= 1_000
             ? TimeSpan.FromSeconds(1 / rate)
             : throw Refuse(ApiError.Bad("maxRate", value.GetRawText(), "0.01 to 1000 updates a second"));
-    }
-
-    private static bool TryGet(JsonElement json, string key, out JsonElement value)
-    {
-        try
-        {
-            return json.TryGetProperty(key, out value);
-        }
-        catch (InvalidOperationException)
-        {
-            // Some name in it holds half an escaped character, so nothing can be looked up.
-            value = default;
-            return false;
-        }
     }
 
     private static bool IsWithin(JsonElement json, int depth)

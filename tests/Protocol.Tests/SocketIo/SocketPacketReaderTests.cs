@@ -172,6 +172,10 @@ public sealed class SocketPacketReaderTests
     }
 
     [Fact]
+    public void Placeholder_with_half_a_surrogate_pair_in_a_name_is_none() =>
+        Assert.False(EventPayload.TryReadPlaceholder("{\"\\ud800\\u0063\":true,\"num\":0}"u8, out _));
+
+    [Fact]
     public void Items_of_an_array_are_slices_of_its_text()
     {
         var payload = Encoding.UTF8.GetBytes("[\"a\", 1.0 ,{\"b\":[1,2]},[],null,\"x,y\"]");

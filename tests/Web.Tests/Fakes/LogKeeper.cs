@@ -29,7 +29,8 @@ internal sealed class LogKeeper : ILoggerProvider
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
-            if (IsEnabled(logLevel))
+            // Kestrel complains of its heartbeat where the machine is busy with other things.
+            if (IsEnabled(logLevel) && !(eventId.Id == 22 && category == "Microsoft.AspNetCore.Server.Kestrel"))
             {
                 owner._entries.Enqueue((logLevel, $"{category}[{eventId.Id}]: {formatter(state, exception)} {exception}"));
             }

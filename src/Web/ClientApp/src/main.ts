@@ -1,5 +1,6 @@
 import { INTERVALS, intervalSeconds, type FeedState, type Interval, type Kline, type LinkState, type SymbolInfo } from "@kline-orleans/client";
 import { signalr } from "@kline-orleans/client/signalr";
+import { readAccessKey, writeAccessKey } from "./data/accessKey";
 import { SourceKinds } from "./data/sourceKinds";
 import { MOST_CHARTS, readPlaces, writePlaces } from "./view/address";
 import { feedWords } from "./view/feedWords";
@@ -33,11 +34,13 @@ function schedule(): void {
 }
 
 const kinds = new SourceKinds(new URL("health/live", document.baseURI).href, schedule);
-const client = signalr(new URL(".", document.baseURI).href);
+let accessKey = readAccessKey();
+const client = signalr(new URL(".", document.baseURI).href, { token: () => accessKey });
 client.onState((state, reason) => {
   linkState = state;
   linkReason = reason;
   if (state === "connected") {
+    writeAccessKey(accessKey);
     if (panels.some((panel) => panel.symbol === undefined)) void openFirst();
     void learnNames();
   }
@@ -68,6 +71,12 @@ function addPanel(interval: Interval = readPlaces(location.search)[0]!.interval)
     },
     name: nameOf,
     connect: () => client.start(),
+    hasKey: () => accessKey !== "",
+    keyGiven(key) {
+      accessKey = key;
+      writeAccessKey("");
+      client.start();
+    },
   });
   panels.push(panel);
   panelsChanged();

@@ -176,8 +176,8 @@ internal readonly struct EventRequest
         }
 
         if (value.ValueKind == JsonValueKind.Object
-            && value.TryGetProperty("epoch", out var epoch) && TryWhole(epoch, out var epochNumber)
-            && value.TryGetProperty("seq", out var seq) && TryWhole(seq, out var seqNumber))
+            && TryGet(value, "epoch", out var epoch) && TryWhole(epoch, out var epochNumber)
+            && TryGet(value, "seq", out var seq) && TryWhole(seq, out var seqNumber))
         {
             position = (epochNumber, seqNumber);
             return true;
@@ -207,11 +207,14 @@ internal readonly struct EventRequest
         return false;
     }
 
-    private bool TryGet(string key, out JsonElement value)
+    private bool TryGet(string key, out JsonElement value) => TryGet(_json, key, out value);
+
+    /// <summary>A member of an object; false if it has none of that name.</summary>
+    public static bool TryGet(JsonElement json, string key, out JsonElement value)
     {
         try
         {
-            return _json.TryGetProperty(key, out value);
+            return json.TryGetProperty(key, out value);
         }
         catch (InvalidOperationException)
         {

@@ -16,12 +16,6 @@ internal sealed class LiveClient(Client client, AccessGrant grant, WebSocketServ
         var limits = services.Hub.Options.Limits;
         if (!client.Rate.TryTake())
         {
-            if (client.Rate.Refused > limits.MessageBurst)
-            {
-                client.Close(DisconnectReason.RateLimit);
-                return;
-            }
-
             error = new ApiError(ApiErrorCode.RateLimit, string.Create(CultureInfo.InvariantCulture, $"More than {limits.MessagesPerSecond} requests a second. Wait, then try again."));
         }
         else
@@ -37,16 +31,35 @@ internal sealed class LiveClient(Client client, AccessGrant grant, WebSocketServ
             }
         }
 
-        if (error is not null)
+        if (error is null)
         {
-            client.Session.Send(new Payload(HubJson.Make(error, static (json, error) =>
-            {
-                json.WriteStartObject();
-                json.WriteString("error", error.Sentence);
-                json.WriteNumber("code", (int)error.Code);
-                json.WriteEndObject();
-            })));
+            return;
         }
+
+        var payload = new Payload(HubJson.Make(error, static (json, error) =>
+        {
+            json.WriteStartObject();
+            json.WriteString("error", error.Sentence);
+            json.WriteNumber("code", (int)error.Code);
+            json.WriteEndObject();
+        }));
+        if (error.Code != ApiErrorCode.RateLimit || client.Rate.Refused <= limits.MessageBurst)
+        {
+            client.Session.Send(payload);
+            return;
+        }
+
+        try
+        {
+            // A last word, for which what waits must leave first.
+            await client.Session.SendAnswer(payload).WaitAsync(WebSocketServer.Patience, services.Hub.Time);
+        }
+        catch (TimeoutException)
+        {
+            // It does not read what it is sent.
+        }
+
+        client.Close(DisconnectReason.RateLimit);
     }
 
     private async Task<ApiError?> Answer(ReadOnlyMemory<byte> message)

@@ -35,6 +35,7 @@ public sealed class BadRequestTests
         ("subscribe", "{\"symbol\":\"SYM\",\"interval\":\"m1\",\"resume\":5}", ["resume: '5'"]),
         ("subscribe", "{\"symbol\":\"SYM\",\"interval\":\"m1\",\"resume\":{\"epoch\":1}}", ["resume"]),
         ("subscribe", "{\"symbol\":\"SYM\",\"interval\":\"m1\",\"resume\":{\"epoch\":\"x\",\"seq\":1}}", ["resume"]),
+        ("subscribe", "{\"symbol\":\"SYM\",\"interval\":\"m1\",\"resume\":{\"\\udc00\":1,\"epoch\":1}}", ["resume"]),
         ("subscribe_kline", "[]", ["payload"]),
         ("subscribe_kline", "\"m1\"", ["payload"]),
         ("subscribe", "null", ["payload is missing"]),

@@ -47,9 +47,9 @@ public sealed class KlineWireFuzzTests
             memory.Look(done);
         }
 
+        memory.Check("of four wires");
         Assert.Empty(host.Requests.Failures);
         Assert.Empty(host.Log.Entries);
-        memory.Check("of four wires");
     }
 
     [Fact]

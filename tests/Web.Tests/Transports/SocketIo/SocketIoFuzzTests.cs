@@ -52,9 +52,9 @@ public sealed class SocketIoFuzzTests
             memory.Look(done);
         }
 
+        memory.Check($"{host.Engine.Statistics.Received:N0} messages, {host.Engine.Statistics.Upgraded:N0} upgrades");
         Assert.Empty(host.Requests.Failures);
         Assert.Empty(host.Log.Entries);
-        memory.Check($"{host.Engine.Statistics.Received:N0} messages, {host.Engine.Statistics.Upgraded:N0} upgrades");
     }
 
     private static async Task PollAsync(TransportHost host, Random random)

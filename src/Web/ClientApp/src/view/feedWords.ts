@@ -33,6 +33,8 @@ export function feedWords(link: LinkState, status: FeedStatus | undefined, kind?
       return { word: "Reconnecting", tone: "warn", explanation: "The connection to the server was lost; trying again" };
     case "disconnected":
       return { word: "Disconnected", tone: "bad", explanation: "The server closed the connection" };
+    case "refused":
+      return { word: "No access", tone: "bad", explanation: "The server asks for a key or token" };
     case "connected":
       break;
   }

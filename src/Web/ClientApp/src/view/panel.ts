@@ -18,6 +18,10 @@ export interface PanelEvents {
   name(symbol: string): string | undefined;
   /** The reader asks to connect again, after the server closed the connection. */
   connect(): void;
+  /** Whether a key or token was given already. */
+  hasKey(): boolean;
+  /** The reader gives a key or token, after the server asked for one. */
+  keyGiven(key: string): void;
 }
 
 /** One chart of the page: what it follows, its canvas, the legend over it and what it says while there is nothing to draw. */
@@ -32,7 +36,7 @@ export class Panel {
   interval: Interval;
   readonly #client: KlineClient;
   readonly #events: PanelEvents;
-  readonly #parts: Record<"title" | "legend" | "time" | "latest" | "older" | "notice" | "noticeTitle" | "noticeText" | "noticeAction" | "canvas", HTMLElement>;
+  readonly #parts: Record<"title" | "legend" | "time" | "latest" | "older" | "notice" | "noticeTitle" | "noticeText" | "noticeAction" | "access" | "canvas", HTMLElement>;
   readonly #fields: Record<string, HTMLElement>;
   #failure: string | null = null;
   #hovered: Kline | undefined;
@@ -47,7 +51,7 @@ export class Panel {
     const part = (name: string): HTMLElement => this.element.querySelector<HTMLElement>(`[data-part="${name}"]`)!;
     this.#parts = {
       title: part("title"), legend: part("legend"), time: part("time"), latest: part("latest"), older: part("older"), notice: part("notice"),
-      noticeTitle: part("notice-title"), noticeText: part("notice-text"), noticeAction: part("notice-action"), canvas: part("canvas"),
+      noticeTitle: part("notice-title"), noticeText: part("notice-text"), noticeAction: part("notice-action"), access: part("access"), canvas: part("canvas"),
     };
     this.#fields = Object.fromEntries([...this.element.querySelectorAll<HTMLElement>("[data-field]")].map((element) => [element.dataset["field"]!, element]));
 
@@ -85,6 +89,12 @@ export class Panel {
     this.#parts.noticeAction.addEventListener("click", () => {
       if (client.state === "disconnected") events.connect();
       else this.session.retry();
+    });
+    this.#parts.access.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const input = this.#parts.access.querySelector("input")!;
+      events.keyGiven(input.value.trim());
+      input.value = "";
     });
     this.#parts.canvas.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -153,7 +163,11 @@ export class Panel {
     let title = "";
     let text = "";
     let action = "";
-    if (link === "disconnected") {
+    if (link === "refused") {
+      [title, text] = this.#events.hasKey()
+        ? ["The key is not accepted", "The server does not know this key or token, or it has expired. Enter another one."]
+        : ["This server asks for a key", "Enter a key or a token. It is kept until this tab is closed."];
+    } else if (link === "disconnected") {
       [title, text, action] = ["Disconnected by the server", reason ?? "The server closed the connection.", "Connect again"];
     } else if (this.#failure !== null) {
       [title, text, action] = ["This symbol cannot be followed", this.#failure, "Try again"];
@@ -165,10 +179,15 @@ export class Panel {
       else title = "Loading klines";
     }
 
-    const { notice, noticeTitle, noticeText, noticeAction } = this.#parts;
+    const { access, notice, noticeTitle, noticeText, noticeAction } = this.#parts;
     notice.hidden = title === "";
     notice.classList.toggle("over", this.store.newest !== undefined);
-    notice.classList.toggle("busy", action === "" && !this.opened);
+    notice.classList.toggle("busy", action === "" && !this.opened && link !== "refused");
+    if (access.hidden !== (link !== "refused")) {
+      access.hidden = link !== "refused";
+      if (!access.hidden && this.element.hasAttribute("data-focused")) access.querySelector("input")!.focus();
+    }
+
     setText(noticeTitle, title);
     setText(noticeText, text);
     setText(noticeAction, action);

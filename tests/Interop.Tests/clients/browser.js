@@ -1,0 +1,142 @@
+// Runs in a page of the server, beside the browser builds of socket.io-client and @microsoft/signalr: the same walk over each wire as the scripts for Node.
+window.walk = (() => {
+  const fail = (what) => {
+    throw new Error(what);
+  };
+  const is = (holds, what) => holds || fail(what);
+
+  class Inbox {
+    items = [];
+    push(item) {
+      this.items.push(item);
+      this.wake?.();
+    }
+    async take(match) {
+      for (;;) {
+        const at = this.items.findIndex(match);
+        if (at >= 0) return this.items.splice(0, at + 1)[at];
+        await new Promise((resolve) => (this.wake = resolve));
+      }
+    }
+  }
+
+  async function socketIo(key, symbol, transports) {
+    const socket = io("/kline", { forceNew: true, auth: { token: key }, reconnectionDelay: 50, ...(transports && { transports }) });
+    const inbox = new Inbox();
+    socket.onAny((name, data) => inbox.push({ name, data }));
+    const event = async (name, interval) => (await inbox.take((e) => e.name === name && (!interval || e.data.interval === interval))).data;
+    await event("connection_success");
+    socket.emit("subscribe", { symbol, interval: "s1", subscription_id: "page" });
+    is((await event("history_data")).symbol === symbol, "history");
+    is((await event("subscription_confirmed")).subscription_id === "page", "confirmation");
+    let last;
+    for (let i = 0; i < 2; i++) is((last = await event("kline_data", "s1")).subscription_id === "page", "live");
+    socket.emit("history", { symbol, interval: "s1", limit: 3 });
+    is((await event("history_data")).data.length <= 3, "limit of history");
+    const ask = async (name, request) => (await socket.timeout(10000).emitWithAck(name, request)).code;
+    is((await ask("subscribe", { symbol, interval: "2m" })) === 1001, "1001");
+    is((await ask("subscribe", { symbol, interval: ["s1", "s5", "s15", "s30", "m1", "m5", "m15"] })) === 1002, "1002");
+    socket.io.engine.close();
+    await event("connection_success");
+    socket.emit("subscribe", { symbol, interval: "s1", resume: { epoch: last.epoch, seq: last.seq } });
+    is((await event("subscription_confirmed")).recovered === true, "resume");
+    is((await event("kline_data", "s1")).seq > last.seq, "live after resume");
+    socket.emit("unsubscribe", { symbol, interval: "s1" });
+    await event("unsubscribe_confirmed");
+    const gone = new Promise((resolve) => socket.once("disconnect", resolve));
+    for (let i = 0; i < 200; i++) socket.emit("unsubscribe", { symbol, interval: "s1" });
+    is((await event("error")).code === 1004, "1004");
+    await gone;
+    socket.disconnect();
+    const stranger = io("/kline", { forceNew: true, auth: {}, ...(transports && { transports }) });
+    const error = await new Promise((resolve) => stranger.once("connect_error", resolve));
+    is(error.data?.code === 1005, "1005");
+    stranger.disconnect();
+  }
+
+  async function raw(key, symbol) {
+    const open = async () => {
+      const socket = new WebSocket(`${location.origin.replace("http", "ws")}/ws?access_token=${key}`);
+      const inbox = new Inbox();
+      socket.onmessage = (e) => inbox.push(JSON.parse(e.data));
+      const closed = new Promise((resolve) => (socket.onclose = (e) => resolve(e.code)));
+      const type = (name) => inbox.take((m) => m.type === name);
+      await type("connection_success");
+      return { socket, type, closed, send: (o) => socket.send(JSON.stringify(o)) };
+    };
+    const first = await open();
+    first.send({ msg_type: "subscribe", symbol, interval: "s1", subscription_id: "page" });
+    await first.type("history_data");
+    await first.type("subscription_confirmed");
+    const last = (await first.type("kline_data")).data;
+    is(last.subscription_id === "page", "live");
+    first.send({ msg_type: "unsubscribe", symbol, interval: "s1" });
+    await first.type("unsubscribe_confirmed");
+    first.send({ msg_type: "subscribe", symbol, interval: "2m" });
+    is((await first.type("error")).code === 1001, "1001");
+    first.send({ msg_type: "subscribe", symbol, interval: ["s1", "s5", "s15", "s30", "m1", "m5", "m15"] });
+    is((await first.type("error")).code === 1002, "1002");
+    for (let i = 0; i < 200; i++) first.send({ msg_type: "ping" });
+    is((await first.type("error")).code === 1004, "1004");
+    is((await first.closed) === 4004, "close status of too many requests");
+    const again = await open();
+    again.send({ msg_type: "subscribe", symbol, interval: "s1", resume: { epoch: last.epoch, seq: last.seq } });
+    is((await again.type("subscription_confirmed")).data.recovered === true, "resume");
+    is((await again.type("kline_data")).data.seq > last.seq, "live after resume");
+    again.socket.close();
+  }
+
+  async function hub(key, symbol) {
+    const open = async () => {
+      const connection = new signalR.HubConnectionBuilder().withUrl("/hubs/kline", { accessTokenFactory: () => key }).configureLogging(signalR.LogLevel.None).build();
+      const inbox = new Inbox();
+      connection.on("kline", (data) => inbox.push(data));
+      const closed = new Promise((resolve) => connection.onclose(resolve));
+      await connection.start();
+      const code = (method, request) => connection.invoke(method, request).then(() => 0, (error) => Number(/(\d{4}): /.exec(error.message)?.[1]));
+      return { connection, inbox, closed, code };
+    };
+    const first = await open();
+    const start = await first.connection.invoke("Subscribe", { symbol, intervals: ["s1"] });
+    const last = await first.inbox.take(() => true);
+    is(last.seq > start.seq, "live");
+    is((await first.connection.invoke("History", { symbol, interval: "s1", limit: 3 })).klines.length <= 3, "history");
+    is((await first.code("Subscribe", { symbol, intervals: ["2m"] })) === 1001, "1001");
+    is((await first.code("Subscribe", { symbol, intervals: ["s1", "s5", "s15", "s30", "m1", "m5", "m15"] })) === 1002, "1002");
+    await first.connection.invoke("Unsubscribe", { symbol });
+    const codes = await Promise.all(Array.from({ length: 200 }, () => first.code("Unsubscribe", { symbol })));
+    is(codes.includes(1004), "1004");
+    await first.closed;
+    const again = await open();
+    is((await again.connection.invoke("Subscribe", { symbol, intervals: ["s1"], resume: { epoch: last.epoch, seq: last.seq } })).recovered === true, "resume");
+    is((await again.inbox.take(() => true)).seq > last.seq, "live after resume");
+    await again.connection.stop();
+  }
+
+  /** 1003 and 1006, on a server whose klines are away and that takes few connections. */
+  async function troubles(key, symbol) {
+    const sockets = [];
+    const enter = async (options) => {
+      const socket = io("/kline", { forceNew: true, reconnection: false, auth: { token: key }, ...options });
+      sockets.push(socket);
+      return new Promise((resolve) => (socket.once("connect", () => resolve({ socket })), socket.once("connect_error", (error) => resolve({ error }))));
+    };
+    const { socket } = await enter({});
+    is((await socket.timeout(10000).emitWithAck("history", { symbol, interval: "s1", limit: 1000 })).code === 1003, "1003");
+    for (let i = 1; i < 4; i++) is((await enter({})).socket, "room");
+    const { error } = await enter({ transports: ["polling"] });
+    is(/1006: /.test(error?.context?.responseText), `1006: ${error}`);
+    sockets.forEach((s) => s.disconnect());
+  }
+
+  return { polling: (k, s) => socketIo(k, s, ["polling"]), websocket: (k, s) => socketIo(k, s, ["websocket"]), default: (k, s) => socketIo(k, s), raw, hub, troubles };
+})();
+
+/** Feeds lightweight-charts from /udf/history as a chart does, and gives back what the series then holds. */
+window.drawUdf = async (symbol, resolution, from, to) => {
+  const answer = await (await fetch(`/udf/history?symbol=${symbol}&resolution=${resolution}&from=${from}&to=${to}`)).json();
+  const chart = LightweightCharts.createChart(document.body.appendChild(document.createElement("div")), { width: 600, height: 300 });
+  const series = chart.addSeries(LightweightCharts.CandlestickSeries);
+  series.setData((answer.t ?? []).map((time, i) => ({ time, open: answer.o[i], high: answer.h[i], low: answer.l[i], close: answer.c[i] })));
+  return JSON.stringify(series.data());
+};
