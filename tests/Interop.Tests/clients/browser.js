@@ -119,13 +119,13 @@ window.walk = (() => {
     const enter = async (options) => {
       const socket = io("/kline", { forceNew: true, reconnection: false, auth: { token: key }, ...options });
       sockets.push(socket);
-      return new Promise((resolve) => (socket.once("connect", () => resolve({ socket })), socket.once("connect_error", (error) => resolve({ error }))));
+      return new Promise((resolve) => (socket.once("connect", () => resolve({ socket })), socket.once("connect_error", (error) => resolve({ error: `${error.message} ${error.context?.responseText}` }))));
     };
     const { socket } = await enter({});
     is((await socket.timeout(10000).emitWithAck("history", { symbol, interval: "s1", limit: 1000 })).code === 1003, "1003");
     for (let i = 1; i < 4; i++) is((await enter({})).socket, "room");
     const { error } = await enter({ transports: ["polling"] });
-    is(/1006: /.test(error?.context?.responseText), `1006: ${error}`);
+    is(/1006: /.test(error), `1006: ${error}`);
     sockets.forEach((s) => s.disconnect());
   }
 
