@@ -1462,9 +1462,9 @@ public sealed class KlineBuilder
         /// <summary>The whole bucket: these sums and those of the trades since.</summary>
         public Bucket And(in Bucket since)
         {
-            var sums = _sums;
-            sums.Add(since);
-            return sums;
+            var whole = _sums;
+            whole.Add(since);
+            return whole;
         }
     }
 
