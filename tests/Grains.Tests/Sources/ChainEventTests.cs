@@ -104,9 +104,23 @@ public class ChainEventTests
     {
         var (storage, store) = (new MemoryGrainStorage(), new MemoryChainEvents { IsUnavailable = true });
         var chunks = Chunks(30, mints: 1);
-        await using (var host = await GrainHost.Start(new FakeSources(Rules, chunks, ends: false), storage, new MemoryKlineArchive(), new ManualTimeProvider(), store))
+        var reading = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var sources = new FakeSources(Rules, chunks, ends: false)
+        {
+            BeforeChunk = i =>
+            {
+                if (i == 20)
+                {
+                    reading.TrySetResult();
+                }
+
+                return Task.CompletedTask;
+            },
+        };
+        await using (var host = await GrainHost.Start(sources, storage, new MemoryKlineArchive(), new ManualTimeProvider(), store))
         {
             await host.Source.Start();
+            await reading.Task.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
             await Assert.ThrowsAsync<ArchiveUnavailableException>(host.Source.Stop);
         }
 

@@ -450,7 +450,6 @@ public sealed class SolanaSourceTests
         """{"jsonrpc":"2.0","method":"slotNotification","params":{"result":{"slot":"x","parent":[],"root":null},"subscription":2}}""",
         """{"jsonrpc":"2.0","method":"slotNotification","params":{"result":7,"subscription":"two"}}""",
         """{"jsonrpc":"2.0","id":"1","result":{}}""",
-        """{"jsonrpc":"2.0","id":1,"error":"no object"}""",
         """{"jsonrpc":"2.0","id":99999999999999999999999,"result":1}""",
     ];
 
