@@ -32,6 +32,9 @@ internal abstract class ServerStore : IAsyncDisposable
     /// <summary>Every row of the archive, every column as it is stored, in one order. Read as it is enumerated.</summary>
     public abstract IEnumerable<string> Rows();
 
+    /// <summary>Whether a source has written how far it is.</summary>
+    public abstract bool HasCheckpoint();
+
     public virtual ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
     /// <summary>Compares two archives byte for byte and answers how many rows they have.</summary>
@@ -55,13 +58,18 @@ internal abstract class ServerStore : IAsyncDisposable
     {
         public override string[] Settings => ["--Kline:Storage:Path", path];
 
-        public override IEnumerable<string> Rows()
+        public override bool HasCheckpoint() => Query("SELECT 1 FROM grain_state WHERE name = 'source'").Any();
+
+        public override IEnumerable<string> Rows() =>
+            Query($"SELECT {Columns} {string.Format(System.Globalization.CultureInfo.InvariantCulture, Order, "symbol")}");
+
+        private IEnumerable<string> Query(string sql)
         {
             Batteries_V2.Init();
             Assert.Equal(raw.SQLITE_OK, raw.sqlite3_open_v2(path, out var db, raw.SQLITE_OPEN_READONLY, null));
             using (db)
             {
-                Assert.Equal(raw.SQLITE_OK, raw.sqlite3_prepare_v2(db, $"SELECT {Columns} {string.Format(System.Globalization.CultureInfo.InvariantCulture, Order, "symbol")}", out var statement));
+                Assert.Equal(raw.SQLITE_OK, raw.sqlite3_prepare_v2(db, sql, out var statement));
                 using (statement)
                 {
                     var row = new StringBuilder();
@@ -94,6 +102,8 @@ internal abstract class ServerStore : IAsyncDisposable
             while (rows.ReadLine() is { } row)
                 yield return row;
         }
+
+        public override bool HasCheckpoint() => database.Rows("SELECT 1 FROM kline_grain_state WHERE name = 'source'").GetAwaiter().GetResult().Count > 0;
 
         public override ValueTask DisposeAsync() => database.DisposeAsync();
     }
