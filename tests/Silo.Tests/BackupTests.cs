@@ -96,7 +96,7 @@ public class BackupTests
     {
         try
         {
-            var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+            var start = new ProcessStartInfo(program, arguments) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
             start.Environment["PGPASSWORD"] = PostgresDatabase.Password;
             using var process = Process.Start(start)!;
             var said = await process.StandardError.ReadToEndAsync();

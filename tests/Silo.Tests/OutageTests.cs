@@ -104,7 +104,7 @@ public class OutageTests
 
         private static async Task<bool> Run(string program, params string[] arguments)
         {
-            using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
+            using var process = Process.Start(new ProcessStartInfo(program, arguments) { UseShellExecute = false, RedirectStandardError = true })!;
             await process.WaitForExitAsync();
             return process.ExitCode == 0;
         }

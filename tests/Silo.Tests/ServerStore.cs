@@ -35,7 +35,7 @@ internal abstract class ServerStore : IAsyncDisposable
     /// <summary>Whether a source has written how far it is.</summary>
     public abstract bool HasCheckpoint();
 
-    public virtual ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    public abstract ValueTask DisposeAsync();
 
     /// <summary>Compares two archives byte for byte and answers how many rows they have.</summary>
     public static int AssertEqual(ServerStore expected, ServerStore actual)
@@ -58,10 +58,12 @@ internal abstract class ServerStore : IAsyncDisposable
     {
         public override string[] Settings => ["--Kline:Storage:Path", path];
 
+        public override ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
         public override bool HasCheckpoint() => Query("SELECT 1 FROM grain_state WHERE name = 'source'").Any();
 
         public override IEnumerable<string> Rows() =>
-            Query($"SELECT {Columns} {string.Format(System.Globalization.CultureInfo.InvariantCulture, Order, "symbol")}");
+            Query($"SELECT {Columns} {Order.Replace("{0}", "symbol", StringComparison.Ordinal)}");
 
         private IEnumerable<string> Query(string sql)
         {
@@ -98,7 +100,7 @@ internal abstract class ServerStore : IAsyncDisposable
         {
             using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(database.ConnectionString) { Pooling = false, CommandTimeout = 600 }.ConnectionString);
             connection.Open();
-            using var rows = connection.BeginTextExport($"COPY (SELECT {Columns} {string.Format(System.Globalization.CultureInfo.InvariantCulture, Order, "kline_symbol")}) TO STDOUT");
+            using var rows = connection.BeginTextExport($"COPY (SELECT {Columns} {Order.Replace("{0}", "kline_symbol", StringComparison.Ordinal)}) TO STDOUT");
             while (rows.ReadLine() is { } row)
                 yield return row;
         }
