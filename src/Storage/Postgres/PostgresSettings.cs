@@ -16,7 +16,7 @@ internal sealed record PostgresSettings
     public TimeSpan ReadPatience { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <summary>How long to wait for a connection, where the connection string does not say.</summary>
-    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(15);
 
     /// <summary>How long a statement may go unanswered, where the connection string does not say. A database that is paused or cut off is noticed by this.</summary>
     public TimeSpan CommandTimeout { get; init; } = TimeSpan.FromSeconds(15);

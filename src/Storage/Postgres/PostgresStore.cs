@@ -494,13 +494,13 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
 
     private void Away(Exception exception)
     {
+        // The reason first: whoever sees that it cannot be written asks why.
+        Note(exception);
         if (_canWrite)
         {
             _canWrite = false;
             _log.LogError(exception, "Store {Where} cannot be written", Where);
         }
-
-        Note(exception);
     }
 
     private void Fail(PostgresWrite write, Exception exception)

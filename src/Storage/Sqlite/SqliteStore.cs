@@ -574,13 +574,14 @@ public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
         if (exception is SqliteException { IsTransient: true })
         {
             Interlocked.Increment(ref _failed);
+            // The reason first: whoever sees that it cannot be written asks why.
+            Note(exception);
             if (_canWrite)
             {
                 _canWrite = false;
                 _log.LogError(exception, "Store {Path} cannot be written", Path);
             }
 
-            Note(exception);
             operation.Fail(new ArchiveUnavailableException($"The store '{Path}' cannot write now: {exception.Message}", exception));
         }
         else
