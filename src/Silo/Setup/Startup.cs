@@ -61,7 +61,9 @@ internal static class Startup
         }
     }
 
-    internal static WebApplication Compose(string[] args)
+    /// <param name="args">Settings as on the command line.</param>
+    /// <param name="replace">What a test puts in the place of a service, such as the clock.</param>
+    internal static WebApplication Compose(string[] args, Action<IServiceCollection>? replace = null)
     {
         // Settings beside the program, then the environment, then the command line; files of the current folder are the user's own.
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
@@ -76,6 +78,7 @@ internal static class Startup
         builder.Services.AddKlineWeb(builder.Configuration);
         builder.Services.Configure<WebOptions>(web => web.Engine = GrainEngine.Name);
         builder.Services.AddHostedService<Banner>();
+        replace?.Invoke(builder.Services);
 
         var app = builder.Build();
         app.MapKlineWeb();
