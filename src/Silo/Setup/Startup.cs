@@ -75,7 +75,9 @@ internal static class Startup
         }
     }
 
-    internal static WebApplication Compose(string[] args)
+    /// <param name="args">Settings as on the command line.</param>
+    /// <param name="replace">What a test puts in the place of a service, such as the clock.</param>
+    internal static WebApplication Compose(string[] args, Action<IServiceCollection>? replace = null)
     {
         var builder = CreateBuilder(args);
         Logging.Configure(builder);
@@ -107,6 +109,7 @@ internal static class Startup
         GracefulStop.Configure(builder);
         builder.Services.AddHostedService<FileLimit>();
         builder.Services.AddHostedService<Banner>();
+        replace?.Invoke(builder.Services);
 
         var app = builder.Build();
         if (cluster.Role == Role.Silo)
