@@ -3,8 +3,10 @@ using KlineOrleans.Web.Transports.Events;
 using KlineOrleans.Web.Transports.KlineSocketIo;
 using KlineOrleans.Web.Transports.RawWebSocket;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Cors.Infrastructure;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.SignalR;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -81,6 +83,8 @@ public static class WebSetup
         services.AddSingleton<ConnectionLimit>();
         services.AddSingleton<Farewell>();
         services.AddHostedService(provider => provider.GetRequiredService<Farewell>());
+        services.AddOptions<KestrelServerOptions>().Configure<Farewell>(static (kestrel, farewell) =>
+            kestrel.ConfigureEndpointDefaults(endpoint => endpoint.Use(next => connection => farewell.Invoke(connection, next))));
         services.AddSingleton<EventServices>();
         services.AddSingleton<WebSocketServer>();
         services.AddSingleton<KlineNamespaces>();

@@ -1,5 +1,3 @@
-using Microsoft.Extensions.Options;
-
 namespace KlineOrleans.Silo.Setup;
 
 /// <summary>Bounds a stop: clients are told and connections end (3 s at most), then sources stop and grains save, and after <see cref="Longest"/> in all the process ends whatever still waits.</summary>

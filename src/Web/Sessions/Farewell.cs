@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -7,7 +8,7 @@ namespace KlineOrleans.Web;
 /// <summary>When the server stops: lets no more clients in, sends each what waits for it, tells it, closes it, and cuts off who does not take that in time. Thread safe.</summary>
 /// <remarks>
 /// Runs while the lifetime says that it stops, and holds that up: SignalR, Kestrel and whatever else closes connections do it after this, and less politely.
-/// The cut is of the request and so the same for every wire: a WebSocket, a poll, a download that is not read.
+/// The cut is of the connection and so the same for every wire, and for what is none: a poll, a download that is not read, a request whose body never comes.
 /// </remarks>
 internal sealed class Farewell(WebCounters counters, ConnectionLimit limit, IHostApplicationLifetime lifetime, ILogger<Farewell> log) : IHostedService, IDisposable
 {
@@ -38,6 +39,13 @@ internal sealed class Farewell(WebCounters counters, ConnectionLimit limit, IHos
         }
     }
 
+    /// <summary>Lets a connection be, and ends it if it is still there after everybody's time is up.</summary>
+    public async Task Invoke(ConnectionContext connection, ConnectionDelegate next)
+    {
+        await using var cut = _cut.Token.UnsafeRegister(static connection => ((ConnectionContext)connection!).Abort(), connection);
+        await next(connection);
+    }
+
     public Task StartAsync(CancellationToken cancellationToken)
     {
         // Callbacks run in the opposite order of their registration: this one before those of the transports, which were mapped before.
@@ -57,6 +65,9 @@ internal sealed class Farewell(WebCounters counters, ConnectionLimit limit, IHos
     private void Say()
     {
         limit.Close();
+
+        // Some connections are nobody's request: what comes after this waits for them too.
+        _cut.CancelAfter(Patience);
         var clients = counters.Clients.ToList();
         if (clients.Count > 0)
         {
