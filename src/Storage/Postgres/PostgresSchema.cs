@@ -102,7 +102,8 @@ internal static class PostgresSchema
 
     private static int CurrentVersion(NpgsqlConnection connection, string where)
     {
-        var version = Number(connection, "SELECT 1 WHERE to_regclass(current_schema() || '.kline_schema') IS NOT NULL") is null ? 0 : (int)Number(connection, "SELECT version::bigint FROM kline_schema")!.Value;
+        // From the catalogue itself: to_regclass remembers, within a transaction, what was not there before the lock was waited for.
+        var version = Number(connection, "SELECT 1 FROM pg_class WHERE relname = 'kline_schema' AND relnamespace = to_regnamespace(current_schema())") is null ? 0 : (int)Number(connection, "SELECT version::bigint FROM kline_schema")!.Value;
         return version <= Version
             ? version
             : throw new StorageOpenException($"{where} was written by a newer version of this program (store version {version}; this program knows {Version}). Use that version, or another database.");
