@@ -63,19 +63,8 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public Task<int> StopFront(int number) => _fronts[number]!.Terminate();
 
-    /// <summary>The silo whose output says that the source started there last; null where none that runs does.</summary>
-    public int? SourceOwner()
-    {
-        for (var i = 0; i < Silos; i++)
-        {
-            if (_silos[i] is { } silo && silo.Output.Contains("Source trades starts from", StringComparison.Ordinal))
-            {
-                return i;
-            }
-        }
-
-        return null;
-    }
+    /// <summary>How often silo <paramref name="number"/>, since it was last started, has begun to read the source.</summary>
+    public int SourceStarts(int number) => _silos[number] is { } silo ? silo.Output.Split("Source trades starts from").Length - 1 : 0;
 
     public async ValueTask DisposeAsync()
     {

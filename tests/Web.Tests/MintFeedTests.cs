@@ -66,6 +66,59 @@ public sealed class MintFeedTests
     }
 
     [Fact]
+    public async Task Followers_of_a_grain_that_comes_back_from_an_older_state_are_told_neither_less_than_before_nor_the_same_again()
+    {
+        var world = new World();
+        world.Change(1);
+        await world.Feed.Start();
+        var (follower, _) = world.Attach();
+        world.Release(follower);
+        world.Cluster.Deliver(world.Change(2));
+        world.Cluster.Deliver(world.Change(3));
+        var final = TestKlines.Make(KlineInterval.M1, Start, 1, 3, isFinal: true);
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(63), final));
+        world.Drain();
+        world.Wire.Received.Clear();
+
+        // Its state held two trades; it takes the third again, and ends the kline again.
+        world.Mint.BeginEpoch();
+        world.Cluster.Deliver(world.Change(2));
+        await world.Settle(1);
+        Assert.True(world.Feed.TryGetView(1 << (int)KlineInterval.M1, out var held));
+        Assert.Equal(final, Assert.Single(held!.Klines[(int)KlineInterval.M1]));
+        world.Cluster.Deliver(world.Change(3));
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(63), final));
+        world.Drain();
+        Assert.Empty(world.Wire.Received.SelectMany(r => Assert.IsType<TestPayload>(r.Payload).Klines));
+
+        // What goes beyond is told.
+        var corrected = TestKlines.Make(KlineInterval.M1, Start, 1, 4, isFinal: true, revision: 1);
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(64), corrected));
+        world.Drain();
+        Assert.Equal(corrected, Assert.Single(world.Wire.Received.SelectMany(r => Assert.IsType<TestPayload>(r.Payload).Klines)));
+    }
+
+    [Fact]
+    public async Task Followers_are_told_less_than_before_where_the_trades_do_not_come_again()
+    {
+        var world = new World();
+        world.Change(1);
+        await world.Feed.Start();
+        var (follower, _) = world.Attach();
+        world.Release(follower);
+        world.Cluster.Deliver(world.Change(3));
+        world.Drain();
+        world.Wire.Received.Clear();
+        world.Mint.BeginEpoch();
+        world.Cluster.Deliver(world.Change(2));
+        await world.Settle(1);
+        world.Time.Advance(TimeSpan.FromMinutes(1));
+        world.Feed.Tick(new LaneTick(0, long.MaxValue));
+        await world.SettleUntil(() => world.Feed.TryGetView(1 << (int)KlineInterval.M1, out var view) && view!.Klines[(int)KlineInterval.M1][0].TradeCount == 2);
+        Assert.Equal(2, world.Wire.Received.Select(r => r.Payload).OfType<TestPayload>().SelectMany(p => p.Klines).Last().TradeCount);
+    }
+
+    [Fact]
     public async Task Lost_last_update_is_found_when_the_feed_looks_at_the_grain()
     {
         var world = new World();

@@ -9,6 +9,8 @@ internal static class CommandLine
         Usage: ./run [--key value ...]
                ./run backup FILE [--key value ...]       copy the store into a file, also while a server runs
                ./run restore FILE [--key value ...]      make the store from such a file
+               ./run schema [--key value ...]            make the tables of a cluster, for servers that may not
+               ./run health URL                          end with 0 if a server answers there, else with 1
 
         Without settings: a simulated market on http://127.0.0.1:8080, stored in data/kline.db.
           --urls http://127.0.0.1:9000                 another address
@@ -21,6 +23,9 @@ internal static class CommandLine
           --Kline:Sources:0:Path FILE                    the recording
           --Kline:Sources:0:Symbol XRPETH                its symbol, for the CSV
           --Kline:Sources:0:Speed 0                      0: as fast as possible; 1: as recorded
+
+          --Kline:Role Silo                            one of many processes, with Postgres: Silo reads sources and builds klines,
+          --Kline:Role Web                               Web serves clients (engine Orleans only)
 
         Every setting can also stand in the environment (Kline__Storage__Path) or in appsettings.json beside the program.
         README.md names them all.

@@ -30,6 +30,11 @@ internal static class Startup
             return Stopped;
         }
 
+        if (args is ["health", var address])
+        {
+            return await HealthCommand.Run(address);
+        }
+
         if (StoreCommand.TryParse(args, out var command))
         {
             args = command.Settings;

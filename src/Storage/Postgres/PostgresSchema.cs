@@ -131,8 +131,8 @@ internal static class PostgresSchema
 
     private static int CurrentVersion(NpgsqlConnection connection, string where)
     {
-        // Looked up in the catalog's tables: a name that was not found before is remembered as absent, also after another process has made it.
-        var version = Number(connection, "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND c.relname = 'kline_schema'") is null ? 0 : (int)Number(connection, "SELECT version::bigint FROM kline_schema")!.Value;
+        // From the catalogue itself: to_regclass remembers, within a transaction, what was not there before the lock was waited for.
+        var version = Number(connection, "SELECT 1 FROM pg_class WHERE relname = 'kline_schema' AND relnamespace = to_regnamespace(current_schema())") is null ? 0 : (int)Number(connection, "SELECT version::bigint FROM kline_schema")!.Value;
         return version <= Version
             ? version
             : throw new StorageOpenException($"{where} was written by a newer version of this program (store version {version}; this program knows {Version}). Use that version, or another database.");

@@ -20,8 +20,16 @@ internal sealed class MintFeed
     // The most derived flat klines of an interval that healing sends: what the longest history holds.
     private const int MostFlats = 1_000;
 
+    // How long a grain that came back from an older state may take to come up to what its followers were told already.
+    private static readonly TimeSpan AheadFor = TimeSpan.FromMinutes(1);
+
     private readonly Lock _lock = new();
     private readonly MintFeedServices _services;
+
+    // Klines that are further here than in the grain, and how far its clock was when they were told.
+    private readonly HashSet<(KlineInterval Interval, DateTimeOffset OpenTime)> _ahead = [];
+    private DateTimeOffset _aheadClock;
+    private long _aheadSince;
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly FeedLane?[] _lanes;
     private readonly int[] _followers;
@@ -238,6 +246,14 @@ internal sealed class MintFeed
                 return;
             }
 
+            if (_ahead.Count > 0 && _services.Time.GetElapsedTime(_aheadSince) >= AheadFor)
+            {
+                // The trades did not come again: what the grain has is what there is.
+                _ahead.Clear();
+                StartHealing();
+                return;
+            }
+
             if (_expected is { } expected)
             {
                 if (_state.IsAtOrAfter(expected.Epoch, expected.Seq))
@@ -331,6 +347,7 @@ internal sealed class MintFeed
             state.Apply(message.Update);
         }
 
+        KeepAhead(_state, state);
         _state = state;
         _view = null;
     }
@@ -376,9 +393,80 @@ internal sealed class MintFeed
             return false;
         }
 
-        Publish(update);
+        Publish(_ahead.Count == 0 ? update : Trim(update));
         return true;
     }
+
+    /// <summary>Without the klines that followers were told before, in this form or a later one, by a grain whose state was lost since.</summary>
+    private KlineUpdate Trim(KlineUpdate update)
+    {
+        var grace = _state.Rules.Grace;
+        var klines = update.Klines.RemoveAll(kline =>
+        {
+            if (kline.IsFlat)
+            {
+                return kline.EndTime + grace <= _aheadClock;
+            }
+
+            if (!_ahead.Contains((kline.Interval, kline.OpenTime)) || !_state.Series(kline.Interval).TryGet(kline.OpenTime, out var told))
+            {
+                return false;
+            }
+
+            if (IsAhead(told, kline))
+            {
+                return true;
+            }
+
+            _ahead.Remove((kline.Interval, kline.OpenTime));
+            return told.Equals(kline);
+        });
+        return klines.Length == update.Klines.Length ? update : update with { Klines = klines };
+    }
+
+    /// <summary>Puts what followers were told beyond <paramref name="next"/> into it, so that nobody is told less than before while the grain takes the same trades again.</summary>
+    private void KeepAhead(State told, State next)
+    {
+        if (next.Epoch != told.Epoch && told.Epoch != 0)
+        {
+            _ahead.Clear();
+            foreach (var interval in next.Rules.Intervals)
+            {
+                var covered = KlineView.Covered(next.CoveredFrom, interval);
+                foreach (var kline in told.Series(interval).Span)
+                {
+                    if (kline.OpenTime >= covered && (!next.Series(interval).TryGet(kline.OpenTime, out var now) || IsAhead(kline, now)))
+                    {
+                        _ahead.Add((interval, kline.OpenTime));
+                    }
+                }
+            }
+
+            _aheadSince = _services.Time.GetTimestamp();
+            _aheadClock = told.Clock;
+        }
+
+        if (_ahead.Count == 0)
+        {
+            return;
+        }
+
+        foreach (var (interval, openTime) in _ahead)
+        {
+            if (told.Series(interval).TryGet(openTime, out var kline) && (!next.Series(interval).TryGet(openTime, out var now) || IsAhead(kline, now)))
+            {
+                next.Put(kline);
+            }
+        }
+
+        next.Advance(_aheadClock);
+    }
+
+    /// <summary>Whether a kline holds more than another of the same bucket: a later revision, more trades, or its end.</summary>
+    private static bool IsAhead(in Kline kline, in Kline other) =>
+        kline.Revision != other.Revision ? kline.Revision > other.Revision
+        : kline.TradeCount != other.TradeCount ? kline.TradeCount > other.TradeCount
+        : kline.IsFinal && !other.IsFinal;
 
     private void Publish(KlineUpdate update)
     {
@@ -486,6 +574,7 @@ internal sealed class MintFeed
                 {
                     Debug.Assert(ReferenceEquals(state, _state), "only healing changes the state while it goes on");
                     var next = State.Of(snapshot);
+                    KeepAhead(_state, next);
                     var changed = Difference(_state, next, archived);
                     var update = new KlineUpdate { Symbol = Symbol, Epoch = snapshot.Epoch, Seq = snapshot.Seq, EventTime = snapshot.Clock, ReceivedTime = snapshot.Clock, Klines = changed };
                     var message = new FeedMessage(update, _state.Epoch, _state.Seq);
@@ -725,11 +814,12 @@ internal sealed class MintFeed
             }
 
             // A recording's clock is the newest event time, which an update carries; a live source's is ours, which it was received by.
-            var clock = update.ReceivedTime > update.EventTime ? update.ReceivedTime : update.EventTime;
-            Clock = clock > Clock ? clock : Clock;
+            Advance(update.ReceivedTime > update.EventTime ? update.ReceivedTime : update.EventTime);
         }
 
-        private void Put(in Kline kline)
+        public void Advance(DateTimeOffset clock) => Clock = clock > Clock ? clock : Clock;
+
+        public void Put(in Kline kline)
         {
             // Flat klines are derived wherever klines are read.
             if (!kline.IsFlat)

@@ -77,7 +77,8 @@ public static class ClusterSchema
 
     private static async Task<int> Current(NpgsqlConnection connection, CancellationToken cancellationToken)
     {
-        await using var exists = new NpgsqlCommand("SELECT to_regclass('orleans_schema') IS NOT NULL", connection);
+        // From the catalogue itself: to_regclass remembers, within a transaction, what was not there before the lock was waited for.
+        await using var exists = new NpgsqlCommand("SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'orleans_schema' AND relnamespace = to_regnamespace(current_schema()))", connection);
         if (await exists.ExecuteScalarAsync(cancellationToken) is not true)
         {
             return 0;
