@@ -97,6 +97,9 @@ public class ArchiveBenchmarks
         }
     }
 
+    /// <summary>Final klines of one symbol, one a second.</summary>
+    internal static Kline[] Klines(int first, int count, int symbol) => [.. Enumerable.Range(first, count).Select(i => Make(Start.AddSeconds(i), i + symbol))];
+
     private static Kline Make(DateTimeOffset openTime, int n)
     {
         var price = new Price(0.0000281m + n % 997 * 0.0000000013m);

@@ -13,6 +13,7 @@ public sealed class GrainMetrics
     private readonly Counter<long> _archived;
     private readonly Counter<long> _publishFailures;
     private readonly UpDownCounter<long> _active;
+    private long _unarchived;
 
     private static readonly KeyValuePair<string, object?> AppliedTag = new("result", "applied");
     private static readonly KeyValuePair<string, object?> DuplicateTag = new("result", "duplicate");
@@ -27,8 +28,17 @@ public sealed class GrainMetrics
         _savedBytes = meter.CreateCounter<long>("kline.grain.saved", "By", "Bytes of grain state saved.");
         _archived = meter.CreateCounter<long>("kline.klines.archived", "{kline}", "Final klines given to the archive.");
         _publishFailures = meter.CreateCounter<long>("kline.updates.failed", "{update}", "Updates that the stream did not take.");
+        meter.CreateObservableUpDownCounter("kline.klines.unarchived", () => Unarchived, "{kline}", "Final klines in memory that the archive does not have yet.");
         _active = meter.CreateUpDownCounter<long>("kline.grains.active", "{grain}", "Kline grains in memory.");
     }
+
+    /// <summary>Final klines of all grains of this process that the archive does not have yet.</summary>
+    internal long Unarchived => Interlocked.Read(ref _unarchived);
+
+    /// <summary>As many of them at which each grain that has some takes no more trades until they are stored: bounds memory while the store is away.</summary>
+    internal int MostUnarchived { get; set; } = 500_000;
+
+    internal void UnarchivedChanged(int by) => Interlocked.Add(ref _unarchived, by);
 
     internal void Activated() => _active.Add(1);
 

@@ -10,7 +10,7 @@ internal sealed class RetentionService(IKlineStore store, IOptions<StorageOption
 {
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        var kept = options.Value.Retention;
+        var kept = options.Value.Kept.ToList();
         if (kept.Count == 0)
             return;
         using var timer = new PeriodicTimer(options.Value.PruneEvery, time);
@@ -25,16 +25,15 @@ internal sealed class RetentionService(IKlineStore store, IOptions<StorageOption
         }
     }
 
-    private async Task Prune(Dictionary<string, TimeSpan> kept, CancellationToken cancellation)
+    private async Task Prune(List<(KlineInterval Interval, TimeSpan Kept)> kept, CancellationToken cancellation)
     {
         // Nothing new was stored, so nothing has become old.
         if (store.NewestEnd is not { } newest)
             return;
         var now = time.GetUtcNow();
         var from = newest < now ? newest : now;
-        foreach (var (name, length) in kept)
+        foreach (var (interval, length) in kept)
         {
-            KlineIntervals.TryParse(name, out var interval);
             try
             {
                 var started = time.GetTimestamp();

@@ -33,7 +33,11 @@ public sealed class StorageOptions
     /// How long klines of an interval are kept, from the end of the newest kline that was stored: <c>s1</c> to <c>7.00:00:00</c>. At least an hour and longer than the
     /// correction window. Default: none, everything is kept.
     /// </summary>
-    public Dictionary<string, TimeSpan> Retention { get; } = [];
+    public Dictionary<string, string> Retention { get; } = [];
+
+    // As text, because the binder passes over an element of a dictionary that it cannot convert.
+    internal IEnumerable<(KlineInterval Interval, TimeSpan Kept)> Kept =>
+        Retention.Select(entry => (KlineIntervals.TryParse(entry.Key, out var interval) ? interval : KlineInterval.None, TimeSpan.Parse(entry.Value, CultureInfo.InvariantCulture)));
 
     /// <summary>How often klines that are no longer kept are looked for. 1 second to 1 day; default: 10 minutes.</summary>
     public TimeSpan PruneEvery { get; set; } = TimeSpan.FromMinutes(10);
@@ -70,12 +74,12 @@ internal sealed class StorageOptionsValidator(IConfiguration configuration) : IV
     {
         // A late trade must find the kline that it corrects.
         var shortest = TimeSpan.TryParse(configuration[CorrectionWindowKey], CultureInfo.InvariantCulture, out var window) && window >= ShortestRetention ? window + ShortestRetention : ShortestRetention;
-        foreach (var (name, kept) in options.Retention)
+        foreach (var (name, value) in options.Retention)
         {
             if (!KlineIntervals.TryParse(name, out _))
                 failures.Add($"{RetentionKey}:{name}: '{name}' is not an interval. Allowed: {string.Join(", ", KlineIntervals.All.Select(i => i.Name()))}.");
-            else if (kept < shortest || kept > LongestRetention)
-                failures.Add($"{RetentionKey}:{name}: '{kept}' is not allowed. Allowed: {shortest} to {LongestRetention}, as d.hh:mm:ss; to keep everything, leave it out.");
+            else if (!TimeSpan.TryParse(value, CultureInfo.InvariantCulture, out var kept) || kept < shortest || kept > LongestRetention)
+                failures.Add($"{RetentionKey}:{name}: '{value}' is not allowed. Allowed: {shortest} to {LongestRetention}, as d.hh:mm:ss; to keep everything, leave it out.");
         }
 
         if (options.PruneEvery < TimeSpan.FromSeconds(1) || options.PruneEvery > TimeSpan.FromDays(1))

@@ -32,7 +32,10 @@ internal abstract class ServerStore : IAsyncDisposable
     /// <summary>Every row of the archive, every column as it is stored, in one order. Read as it is enumerated.</summary>
     public abstract IEnumerable<string> Rows();
 
-    public virtual ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    /// <summary>Whether a source has written how far it is.</summary>
+    public abstract bool HasCheckpoint();
+
+    public abstract ValueTask DisposeAsync();
 
     /// <summary>Compares two archives byte for byte and answers how many rows they have.</summary>
     public static int AssertEqual(ServerStore expected, ServerStore actual)
@@ -55,13 +58,20 @@ internal abstract class ServerStore : IAsyncDisposable
     {
         public override string[] Settings => ["--Kline:Storage:Path", path];
 
-        public override IEnumerable<string> Rows()
+        public override ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+        public override bool HasCheckpoint() => Query("SELECT 1 FROM grain_state WHERE name = 'source'").Any();
+
+        public override IEnumerable<string> Rows() =>
+            Query($"SELECT {Columns} {Order.Replace("{0}", "symbol", StringComparison.Ordinal)}");
+
+        private IEnumerable<string> Query(string sql)
         {
             Batteries_V2.Init();
             Assert.Equal(raw.SQLITE_OK, raw.sqlite3_open_v2(path, out var db, raw.SQLITE_OPEN_READONLY, null));
             using (db)
             {
-                Assert.Equal(raw.SQLITE_OK, raw.sqlite3_prepare_v2(db, $"SELECT {Columns} {string.Format(System.Globalization.CultureInfo.InvariantCulture, Order, "symbol")}", out var statement));
+                Assert.Equal(raw.SQLITE_OK, raw.sqlite3_prepare_v2(db, sql, out var statement));
                 using (statement)
                 {
                     var row = new StringBuilder();
@@ -90,10 +100,12 @@ internal abstract class ServerStore : IAsyncDisposable
         {
             using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(database.ConnectionString) { Pooling = false, CommandTimeout = 600 }.ConnectionString);
             connection.Open();
-            using var rows = connection.BeginTextExport($"COPY (SELECT {Columns} {string.Format(System.Globalization.CultureInfo.InvariantCulture, Order, "kline_symbol")}) TO STDOUT");
+            using var rows = connection.BeginTextExport($"COPY (SELECT {Columns} {Order.Replace("{0}", "kline_symbol", StringComparison.Ordinal)}) TO STDOUT");
             while (rows.ReadLine() is { } row)
                 yield return row;
         }
+
+        public override bool HasCheckpoint() => database.Rows("SELECT 1 FROM kline_grain_state WHERE name = 'source'").GetAwaiter().GetResult().Count > 0;
 
         public override ValueTask DisposeAsync() => database.DisposeAsync();
     }

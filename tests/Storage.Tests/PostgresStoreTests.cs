@@ -225,6 +225,17 @@ public sealed class PostgresStoreTests
     }
 
     [Fact]
+    public async Task Reads_beyond_the_connections_wait_for_their_turn()
+    {
+        await using var test = await PostgresUnderTest.Create(new PostgresSettings { Readers = 2, ConnectTimeout = TimeSpan.FromSeconds(1) });
+        await test.States.Write("g", "s", new byte[] { 1 }, null, Cancellation);
+        // Half a second each, one after the other on either connection: longer than a connection may take.
+        await test.Database.Execute("ALTER TABLE kline_grain_state RENAME TO slow; CREATE VIEW kline_grain_state AS SELECT s.* FROM slow s, LATERAL (SELECT pg_sleep(0.5) WHERE s.grain IS NOT NULL) w");
+        var read = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => test.States.Read("g", "s", Cancellation)));
+        Assert.All(read, state => Assert.Equal([1], state.Payload));
+    }
+
+    [Fact]
     public async Task Closed_store_has_written_what_waited_and_refuses_the_rest()
     {
         await using var test = await PostgresUnderTest.Create();

@@ -34,6 +34,9 @@ public sealed class PostgresDatabase : IAsyncDisposable
         }
     }
 
+    /// <summary>For tools that take it apart from the rest; empty: none is needed.</summary>
+    public static string Password => new NpgsqlConnectionStringBuilder(Given!).Password ?? "";
+
     /// <summary>The same, reached through another port of this machine.</summary>
     public string Through(int port) => new NpgsqlConnectionStringBuilder(ConnectionString) { Host = "127.0.0.1", Port = port }.ConnectionString;
 

@@ -1,10 +1,11 @@
 using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Http.Json;
-using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 
 namespace KlineOrleans.Testing;
 
@@ -16,20 +17,19 @@ public sealed partial class ServerProcess : IAsyncDisposable
     private readonly Process _process;
     private readonly StringBuilder _output = new();
 
-    private ServerProcess(Process process, int port)
+    private ServerProcess(Process process, Uri? address)
     {
         _process = process;
-        Address = new Uri($"http://127.0.0.1:{port}");
-        Http = new HttpClient { BaseAddress = Address, Timeout = Patience };
+        Listen(address);
         process.OutputDataReceived += (_, line) => Keep(line.Data);
         process.ErrorDataReceived += (_, line) => Keep(line.Data);
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();
     }
 
-    public Uri Address { get; }
+    public Uri Address { get; private set; }
 
-    public HttpClient Http { get; }
+    public HttpClient Http { get; private set; }
 
     /// <summary>Standard output and error so far.</summary>
     public string Output
@@ -59,17 +59,15 @@ public sealed partial class ServerProcess : IAsyncDisposable
                 throw new InvalidOperationException($"The server ended with code {server._process.ExitCode}:\n{server.Output}");
             }
 
-            try
+            // It names the port that it got; one chosen before could be somebody else's by then, and so could the answers on it.
+            if (Listening().Match(server.Output) is { Success: true } listening)
             {
+                server.Listen(new Uri(listening.Groups["address"].Value));
                 using var answer = await server.Http.GetAsync(new Uri("/health/live", UriKind.Relative));
                 if (answer.StatusCode == HttpStatusCode.OK)
                 {
                     return server;
                 }
-            }
-            catch (HttpRequestException)
-            {
-                // Not listening yet.
             }
 
             if (Stopwatch.GetElapsedTime(started) > Patience)
@@ -86,6 +84,15 @@ public sealed partial class ServerProcess : IAsyncDisposable
     public static async Task<(int ExitCode, string Output)> RunToEnd(params string[] settings)
     {
         await using var server = Launch(settings);
+        using var patience = new CancellationTokenSource(Patience);
+        await server._process.WaitForExitAsync(patience.Token);
+        return (server._process.ExitCode, server.Output);
+    }
+
+    /// <summary>Runs a command of the store (backup, restore), with settings as on the command line, and waits for its end.</summary>
+    public static async Task<(int ExitCode, string Output)> RunStoreCommand(string verb, string? file, string[] settings)
+    {
+        await using var server = Launch(settings, file is null ? [verb] : [verb, file]);
         using var patience = new CancellationTokenSource(Patience);
         await server._process.WaitForExitAsync(patience.Token);
         return (server._process.ExitCode, server.Output);
@@ -168,10 +175,9 @@ public sealed partial class ServerProcess : IAsyncDisposable
         _process.Dispose();
     }
 
-    private static ServerProcess Launch(string[] settings)
+    private static ServerProcess Launch(string[] settings, params ReadOnlySpan<string> command)
     {
         var given = Array.IndexOf(settings, "--urls");
-        var port = given >= 0 && Uri.TryCreate(settings[given + 1], UriKind.Absolute, out var address) ? address.Port : FreePort();
         var start = new ProcessStartInfo("dotnet")
         {
             UseShellExecute = false,
@@ -180,10 +186,15 @@ public sealed partial class ServerProcess : IAsyncDisposable
             WorkingDirectory = Path.GetTempPath(),
         };
         start.ArgumentList.Add(ProgramPath);
+        foreach (var part in command)
+        {
+            start.ArgumentList.Add(part);
+        }
+
         if (given < 0)
         {
             start.ArgumentList.Add("--urls");
-            start.ArgumentList.Add($"http://127.0.0.1:{port}");
+            start.ArgumentList.Add("http://127.0.0.1:0");
         }
 
         foreach (var setting in settings)
@@ -191,15 +202,19 @@ public sealed partial class ServerProcess : IAsyncDisposable
             start.ArgumentList.Add(setting);
         }
 
-        return new ServerProcess(Process.Start(start)!, port);
+        return new ServerProcess(Process.Start(start)!, given >= 0 && Uri.TryCreate(settings[given + 1], UriKind.Absolute, out var address) ? address : null);
     }
 
-    private static int FreePort()
+    [MemberNotNull(nameof(Address), nameof(Http))]
+    private void Listen(Uri? address)
     {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
+        Http?.Dispose();
+        Address = address ?? new Uri("http://127.0.0.1:0");
+        Http = new HttpClient { BaseAddress = Address, Timeout = Patience };
     }
+
+    [GeneratedRegex(@"KlineOrleans listens on (?<address>http://\S+)", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, matchTimeoutMilliseconds: 1_000)]
+    private static partial Regex Listening();
 
     private static string FindProgram()
     {

@@ -57,6 +57,9 @@ public sealed partial class KlineGrain(
     private long _version;
     private long _savedVersion;
     private Task _saving = Task.CompletedTask;
+
+    // The part of metrics.Unarchived that is this grain's.
+    private int _unarchived;
     private DateTimeOffset _dirtySince;
 
     public override Task OnActivateAsync(CancellationToken cancellationToken)
@@ -73,6 +76,7 @@ public sealed partial class KlineGrain(
             {
                 // Saved, and perhaps never archived.
                 Dirty();
+                CountUnarchived(_builder.Unarchived);
             }
 
             // Time has passed while nobody was here: the timer looks at the source's clock soon.
@@ -96,6 +100,8 @@ public sealed partial class KlineGrain(
             // Nothing is lost: the source's checkpoint has not moved past what is not saved.
             LogSaveFailed(_symbol, error.Message, error);
         }
+
+        CountUnarchived(0);
     }
 
     /// <inheritdoc/>
@@ -142,7 +148,7 @@ public sealed partial class KlineGrain(
         metrics.Ingested(applied, duplicates, late);
         await Publish(builder);
         Arm();
-        if (builder.Unarchived >= WaitAtUnarchived)
+        if (builder.Unarchived >= WaitAtUnarchived || (builder.Unarchived > 0 && metrics.Unarchived >= metrics.MostUnarchived))
         {
             await SaveChanges();
         }
@@ -293,6 +299,7 @@ public sealed partial class KlineGrain(
         }
 
         Dirty();
+        CountUnarchived(builder.Unarchived);
         builder.TakeChanges(_changes);
         if (_changes.Count == 0)
         {
@@ -326,6 +333,12 @@ public sealed partial class KlineGrain(
             metrics.PublishFailed();
             LogPublishFailed(_symbol, seq, error.Message, error);
         }
+    }
+
+    private void CountUnarchived(int now)
+    {
+        metrics.UnarchivedChanged(now - _unarchived);
+        _unarchived = now;
     }
 
     private bool IsSaving => !_saving.IsCompleted;
@@ -383,6 +396,7 @@ public sealed partial class KlineGrain(
             {
                 await archive.Write(_symbol, finals);
                 builder.ArchiveTaken();
+                CountUnarchived(builder.Unarchived);
             }
 
             _savedVersion = version;

@@ -36,7 +36,12 @@ internal static class GrainEngine
         {
             // Orleans asks for the default storage without a name.
             builder.Services.AddSingleton(services => services.GetRequiredKeyedService<IGrainStorage>(StorageServices.GrainStorageName));
-            builder.Host.UseOrleans(silo => ConfigureSilo(silo, cluster));
+            var idleAfter = IdleGrains.Read(builder.Configuration);
+            builder.Host.UseOrleans(silo =>
+            {
+                ConfigureSilo(silo, cluster);
+                silo.Configure<GrainCollectionOptions>(collection => (collection.CollectionAge, collection.CollectionQuantum) = (idleAfter, IdleGrains.Quantum(idleAfter)));
+            });
         }
     }
 

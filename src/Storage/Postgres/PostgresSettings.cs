@@ -9,8 +9,14 @@ internal sealed record PostgresSettings
     /// <summary>Rows in one commit, unless a single write has more: bounds how long the first caller of a batch waits.</summary>
     public int BatchRows { get; init; } = 8_192;
 
+    /// <summary>Connections that read at the same time, where the connection string does not say.</summary>
+    public int Readers { get; init; } = 16;
+
+    /// <summary>How long a read may wait for the reads before it: a thousand grains that come to life at once wait, those of a database that hangs do not for ever.</summary>
+    public TimeSpan ReadPatience { get; init; } = TimeSpan.FromSeconds(60);
+
     /// <summary>How long to wait for a connection, where the connection string does not say.</summary>
-    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(15);
 
     /// <summary>How long a statement may go unanswered, where the connection string does not say. A database that is paused or cut off is noticed by this.</summary>
     public TimeSpan CommandTimeout { get; init; } = TimeSpan.FromSeconds(15);

@@ -22,6 +22,7 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
     private readonly NpgsqlDataSource _source;
     private readonly NpgsqlDataSource _writerSource;
     private readonly SemaphoreSlim _gate = new(1, 1);
+    private readonly SemaphoreSlim _freeReaders;
     private readonly Channel<PostgresWrite> _queue;
     private readonly TaskCompletionSource _writerEnded = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _errorLock = new();
@@ -59,8 +60,9 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
             given.MaxAutoPrepare = 40;
         if (!given.ShouldSerialize("Auto Prepare Min Usages"))
             given.AutoPrepareMinUsages = 2;
+        // Readers wait for their turn here, as long as it takes; in the pool they would fail as soon as a connection takes too long to be had.
         if (!given.ShouldSerialize("Maximum Pool Size"))
-            given.MaxPoolSize = 20;
+            given.MaxPoolSize = settings.Readers;
         if (!given.ShouldSerialize("Application Name"))
             given.ApplicationName = "KlineOrleans";
         // Nothing of a read is left on its connection: what the pool would reset is a round trip for nothing.
@@ -73,6 +75,7 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
         _source = new NpgsqlDataSourceBuilder(given.ConnectionString).Build();
         // The writer's session ends with its connection: lock and staging table are not for the next user of a pool.
         _writerSource = new NpgsqlDataSourceBuilder(new NpgsqlConnectionStringBuilder(given.ConnectionString) { Pooling = false }.ConnectionString).Build();
+        _freeReaders = new SemaphoreSlim(given.MaxPoolSize, given.MaxPoolSize);
         _queue = Channel.CreateBounded<PostgresWrite>(new BoundedChannelOptions(settings.QueueCapacity) { SingleReader = true });
     }
 
@@ -188,27 +191,15 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
     {
         cancellationToken.ThrowIfCancellationRequested();
         await EnsureOpen(cancellationToken);
-        for (var isFirst = true; ; isFirst = false)
+        if (!await _freeReaders.WaitAsync(_settings.ReadPatience, cancellationToken))
+            throw new ArchiveUnavailableException($"The store {Where} cannot be read now: no reader came free in {_settings.ReadPatience}.");
+        try
         {
-            try
-            {
-                await using var connection = await _source.OpenConnectionAsync(cancellationToken);
-                return await query(connection, cancellationToken);
-            }
-            catch (NpgsqlException exception) when (isFirst && exception.InnerException is not TimeoutException && (exception is not PostgresException postgres || postgres.SqlState.StartsWith("57P", StringComparison.Ordinal)))
-            {
-                // A connection of the pool from before the database was restarted. The others are no better.
-                _source.Clear();
-            }
-            catch (NpgsqlException exception) when (IsAboutStore(exception))
-            {
-                Note(exception);
-                throw new ArchiveUnavailableException($"The store {Where} cannot be read now: {Reason(exception)}", exception);
-            }
-            catch (ObjectDisposedException)
-            {
-                throw Closed();
-            }
+            return await ReadNow(query, cancellationToken);
+        }
+        finally
+        {
+            _freeReaders.Release();
         }
     }
 
@@ -261,6 +252,32 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
                 return await command.ExecuteNonQueryAsync(cancellation);
             },
             cancellationToken);
+    }
+
+    private async Task<T> ReadNow<T>(Func<NpgsqlConnection, CancellationToken, Task<T>> query, CancellationToken cancellationToken)
+    {
+        for (var isFirst = true; ; isFirst = false)
+        {
+            try
+            {
+                await using var connection = await _source.OpenConnectionAsync(cancellationToken);
+                return await query(connection, cancellationToken);
+            }
+            catch (NpgsqlException exception) when (isFirst && exception.InnerException is not TimeoutException && (exception is not PostgresException postgres || postgres.SqlState.StartsWith("57P", StringComparison.Ordinal)))
+            {
+                // A connection of the pool from before the database was restarted. The others are no better.
+                _source.Clear();
+            }
+            catch (NpgsqlException exception) when (IsAboutStore(exception))
+            {
+                Note(exception);
+                throw new ArchiveUnavailableException($"The store {Where} cannot be read now: {Reason(exception)}", exception);
+            }
+            catch (ObjectDisposedException)
+            {
+                throw Closed();
+            }
+        }
     }
 
     private static string Describe(NpgsqlConnectionStringBuilder given) =>
@@ -477,13 +494,13 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
 
     private void Away(Exception exception)
     {
+        // The reason first: whoever sees that it cannot be written asks why.
+        Note(exception);
         if (_canWrite)
         {
             _canWrite = false;
             _log.LogError(exception, "Store {Where} cannot be written", Where);
         }
-
-        Note(exception);
     }
 
     private void Fail(PostgresWrite write, Exception exception)

@@ -420,8 +420,9 @@ public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
             connection.BusyTimeout(_settings.BusyTimeout);
             if (connection.IsReadOnly)
                 throw new StorageOpenException($"'{Path}' may not be written by this user. Change its permissions, or set {StorageOptions.PathKey} to another path.");
-            // Counts where the file is still empty: pages can then be given back while the server runs.
-            connection.Execute("PRAGMA auto_vacuum = INCREMENTAL");
+            // Only an empty file can be made so that pages can be given back while the server runs.
+            if (connection.Number("PRAGMA page_count") == 0)
+                connection.Execute("PRAGMA auto_vacuum = INCREMENTAL");
             SqliteSchema.Migrate(connection, Path);
             // Cache: the pages that klines of thousands of symbols are appended to. Size limit: the log's file shrinks again after a burst.
             connection.Execute(
@@ -573,13 +574,14 @@ public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
         if (exception is SqliteException { IsTransient: true })
         {
             Interlocked.Increment(ref _failed);
+            // The reason first: whoever sees that it cannot be written asks why.
+            Note(exception);
             if (_canWrite)
             {
                 _canWrite = false;
                 _log.LogError(exception, "Store {Path} cannot be written", Path);
             }
 
-            Note(exception);
             operation.Fail(new ArchiveUnavailableException($"The store '{Path}' cannot write now: {exception.Message}", exception));
         }
         else

@@ -1,6 +1,7 @@
 using KlineOrleans.Contracts;
 using KlineOrleans.Testing;
 using KlineOrleans.Testing.Archive;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace KlineOrleans.Grains.Tests;
 
@@ -145,6 +146,28 @@ public class KlineGrainTests
         await host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(20), IsLive: false));
 
         Assert.Equal(2, _archive.AllOf(TradeMaker.Symbol).Count(k => k.Interval == KlineInterval.S1));
+    }
+
+    [Fact]
+    public async Task A_process_full_of_klines_that_are_not_stored_takes_no_more_trades_until_they_are()
+    {
+        await using var host = await Start();
+        var metrics = host.Engine.Services.GetRequiredService<GrainMetrics>();
+        metrics.MostUnarchived = 40;
+        _archive.IsUnavailable = true;
+        await Ingest(host, [.. Enumerable.Range(0, 20).Select(i => Trade(i, i))]);
+        Assert.InRange(metrics.Unarchived, 1, 39);
+        await Assert.ThrowsAsync<ArchiveUnavailableException>(() => Ingest(host, [.. Enumerable.Range(20, 40).Select(i => Trade(i, i))]));
+        var full = metrics.Unarchived;
+        Assert.True(full >= 40);
+
+        // Sent again, as the pump does, they are known already; the grain still has no room.
+        await Assert.ThrowsAsync<ArchiveUnavailableException>(() => Ingest(host, Trade(59, 59)));
+        Assert.Equal(full, metrics.Unarchived);
+        _archive.IsUnavailable = false;
+        Assert.Equal(new IngestResult(0, 1, 0), await Ingest(host, Trade(59, 59)));
+        Assert.Equal(0, metrics.Unarchived);
+        Assert.Equal((int)full, _archive.AllOf(TradeMaker.Symbol).Count);
     }
 
     [Fact]
