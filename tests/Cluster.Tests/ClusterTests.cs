@@ -10,7 +10,7 @@ namespace KlineOrleans.Cluster.Tests;
 public sealed class ClusterTests(ITestOutputHelper output)
 {
     private const int EventSeconds = 3_600;
-    private static readonly int Seconds = Needs.Given("KLINE_CLUSTER_SECONDS", 20);
+    private static readonly int Seconds = Needs.Given("KLINE_CLUSTER_SECONDS", 40);
     private static readonly int Clients = Needs.Given("KLINE_CLUSTER_CLIENTS", 10);
     private static readonly int Mints = Needs.Given("KLINE_CLUSTER_MINTS", 5);
     private static readonly int Trades = Needs.Given("KLINE_CLUSTER_TRADES", 3_000);
@@ -141,6 +141,7 @@ public sealed class ClusterTests(ITestOutputHelper output)
 
         output.WriteLine($"{clients.Length} clients, {clients.Sum(c => c.Updates)} updates, {clients.Sum(c => c.Reconnects)} reconnects, longest wait {clients.Max(c => c.LongestWait).TotalSeconds:F1} s; "
             + $"reordered {clients.Sum(c => c.Reordered)}, doubled {clients.Sum(c => c.Doubled)}, regressed {clients.Sum(c => c.Regressed)}, wrong {wrong.Count}; source moved within {moved.TotalSeconds:F1} s; {expected.Count} rows equal");
+        Assert.True(clients.Sum(c => c.Updates) > 0, "The recording had ended before the clients came: KLINE_CLUSTER_SECONDS wants more on this machine.");
         Assert.Empty(wrong);
         Assert.Equal(0, clients.Sum(c => c.Reordered));
         Assert.Equal(0, clients.Sum(c => c.Doubled));

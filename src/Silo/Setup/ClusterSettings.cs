@@ -60,12 +60,6 @@ internal sealed class ClusterSettings
     /// <summary>A silo that does not answer so long is asked again, and given up after three times. 500 ms to 10 s; default: 2 s.</summary>
     public required TimeSpan ProbeTimeout { get; init; }
 
-    /// <summary>A grain that nobody called for so long leaves memory, and comes back with its next call (<c>Kline:IdleAfter</c>). 10 s to 1 day; default: 15 min.</summary>
-    public required TimeSpan IdleAfter { get; init; }
-
-    /// <summary>How often idle grains are looked for; below <see cref="IdleAfter"/>.</summary>
-    public TimeSpan CollectEvery => IdleAfter < TimeSpan.FromMinutes(2) ? IdleAfter / 2 : TimeSpan.FromMinutes(1);
-
     /// <exception cref="ConfigurationException">A value is not allowed, or this build's engine cannot do it.</exception>
     public static ClusterSettings Read(IConfiguration configuration, bool canShare, string engine)
     {
@@ -123,10 +117,9 @@ internal sealed class ClusterSettings
             GatewayPort = Number("GatewayPort", 1, 65_535),
             AdvertisedAddress = address,
             ApplySchema = Flag("ApplySchema", true),
-            PollEvery = Time(section, "PollEvery", TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(10)),
+            PollEvery = Time("PollEvery", TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(10)),
             Queues = Number("Queues", 1, 256) ?? 8,
-            ProbeTimeout = Time(section, "ProbeTimeout", TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(10)),
-            IdleAfter = Time(configuration.GetSection("Kline"), "IdleAfter", TimeSpan.FromMinutes(15), TimeSpan.FromSeconds(10), TimeSpan.FromDays(1)),
+            ProbeTimeout = Time("ProbeTimeout", TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(10)),
         };
         return failures.Count == 0 ? settings : throw new ConfigurationException(failures);
 
@@ -161,16 +154,16 @@ internal sealed class ClusterSettings
             return flag;
         }
 
-        TimeSpan Time(IConfigurationSection from, string key, TimeSpan byDefault, TimeSpan least, TimeSpan most)
+        TimeSpan Time(string key, TimeSpan byDefault, TimeSpan least, TimeSpan most)
         {
-            if (from[key] is not { Length: > 0 } value)
+            if (section[key] is not { Length: > 0 } value)
             {
                 return byDefault;
             }
 
             if (!TimeSpan.TryParse(value, CultureInfo.InvariantCulture, out var time) || time < least || time > most)
             {
-                failures.Add($"{from.Path}:{key}: '{value}' is not allowed. Allowed: {least} to {most}.");
+                failures.Add($"{Section}:{key}: '{value}' is not allowed. Allowed: {least} to {most}.");
             }
 
             return time;

@@ -12,15 +12,17 @@ internal static class GrainEngine
     /// <summary>Whether several processes can be one cluster.</summary>
     public const bool CanShare = false;
 
-    public static void Add(WebApplicationBuilder builder, ClusterSettings cluster) =>
+    public static void Add(WebApplicationBuilder builder, ClusterSettings cluster)
+    {
+        var idleAfter = IdleGrains.Read(builder.Configuration);
         builder.Services.AddInProcessGrainEngine(engine =>
         {
-            // A grain that nobody called for so long leaves memory; its next call brings it back.
-            engine.CollectionAge = cluster.IdleAfter;
-            engine.CollectionQuantum = cluster.CollectEvery;
+            engine.CollectionAge = idleAfter;
+            engine.CollectionQuantum = IdleGrains.Quantum(idleAfter);
             engine.GrainAssemblies.Add(typeof(KlineGrain).Assembly);
             engine.StreamProviders.Add(KlineStreams.Provider);
         });
+    }
 
     /// <summary>Pages of the engine for operators: this one has none.</summary>
     public static void Map(WebApplication app, ClusterSettings cluster)

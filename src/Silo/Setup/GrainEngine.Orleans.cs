@@ -36,7 +36,12 @@ internal static class GrainEngine
         {
             // Orleans asks for the default storage without a name.
             builder.Services.AddSingleton(services => services.GetRequiredKeyedService<IGrainStorage>(StorageServices.GrainStorageName));
-            builder.Host.UseOrleans(silo => ConfigureSilo(silo, cluster));
+            var idleAfter = IdleGrains.Read(builder.Configuration);
+            builder.Host.UseOrleans(silo =>
+            {
+                ConfigureSilo(silo, cluster);
+                silo.Configure<GrainCollectionOptions>(collection => (collection.CollectionAge, collection.CollectionQuantum) = (idleAfter, IdleGrains.Quantum(idleAfter)));
+            });
         }
     }
 
@@ -97,11 +102,6 @@ internal static class GrainEngine
             membership.TableRefreshTimeout = TimeSpan.FromSeconds(10);
             membership.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(10);
             membership.DefunctSiloExpiration = TimeSpan.FromHours(1);
-        });
-        silo.Configure<GrainCollectionOptions>(collection =>
-        {
-            collection.CollectionAge = cluster.IdleAfter;
-            collection.CollectionQuantum = cluster.CollectEvery;
         });
         silo.AddActivityPropagation();
         silo.AddDashboard();
