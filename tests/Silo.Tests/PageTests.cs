@@ -97,7 +97,7 @@ public class PageTests
 
     private const string Colours = """
         () => {
-          const canvas = [...document.querySelectorAll('#chart canvas')].sort((a, b) => b.width * b.height - a.width * a.height)[0];
+          const canvas = [...document.querySelectorAll('[data-focused] .chart canvas')].sort((a, b) => b.width * b.height - a.width * a.height)[0];
           const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
           const found = new Set();
           for (let i = 0; i < data.length; i += 4) found.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);

@@ -1,9 +1,21 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 // The server that answers /hubs, /api and /health while the page itself comes from Vite.
 const server = process.env["KLINE_SERVER"] ?? "http://127.0.0.1:8080";
 
+// The page is built from the client package's source, so that both are always of one version; it takes this folder's packages along.
+const client = fileURLToPath(new URL("../../../clients/typescript/src", import.meta.url));
+
 export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^@kline-orleans\/client$/, replacement: `${client}/index.ts` },
+      { find: /^@kline-orleans\/client\/lightweight-charts$/, replacement: `${client}/lightweightCharts.ts` },
+      { find: /^@kline-orleans\/client\/(.+)$/, replacement: `${client}/$1.ts` },
+    ],
+    dedupe: ["@microsoft/signalr", "lightweight-charts"],
+  },
   // Relative, so that the page also works below a path prefix of a reverse proxy.
   base: "./",
   build: {

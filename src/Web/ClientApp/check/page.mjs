@@ -60,7 +60,7 @@ if (failures.length > 0) {
 
 /** Runs in the page: how many different colours its largest canvas shows. */
 function colours() {
-  const canvas = [...document.querySelectorAll("#chart canvas")].sort((a, b) => b.width * b.height - a.width * a.height)[0];
+  const canvas = [...document.querySelectorAll("[data-focused] .chart canvas")].sort((a, b) => b.width * b.height - a.width * a.height)[0];
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   const found = new Set();
   for (let i = 0; i < data.length; i += 4) found.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
@@ -94,6 +94,7 @@ async function tour(page) {
 
   await page.keyboard.press("/");
   await page.waitForSelector("#search-list [role=option]");
+  check(await page.waitForFunction(() => [...document.querySelectorAll(".option-price")].some((each) => /\d/.test(each.textContent)), undefined, { timeout: 5_000 }).then(() => true, () => false), "the search shows prices");
   if (values.shots) await page.screenshot({ path: `${values.shots}/wide-dark-search.png` });
   const options = await page.locator("#search-list [role=option]").count();
   await page.keyboard.press("ArrowDown");
@@ -106,7 +107,7 @@ async function tour(page) {
   const here = await state();
   await settled(here.symbol, "s1");
   const first = await state();
-  const box = await page.locator("#chart").boundingBox();
+  const box = await page.locator("[data-focused] .chart").boundingBox();
   for (let i = 0; i < 20; i++) {
     await page.mouse.move(box.x + 200, box.y + 250);
     await page.mouse.down();
@@ -121,11 +122,25 @@ async function tour(page) {
   check(after.every((k, i) => i === 0 || after[i - 1].openTime < k.openTime), "history joins without doubles");
   await page.mouse.move(box.x + 600, box.y + 300);
   await page.waitForTimeout(150);
-  check(await page.locator("#latest").isVisible(), "the button back to the newest kline is there");
+  check(await page.locator("[data-focused] .latest").isVisible(), "the button back to the newest kline is there");
   if (values.shots) await page.screenshot({ path: `${values.shots}/wide-dark-history.png` });
-  await page.click("#latest");
-  await page.waitForFunction(() => document.getElementById("latest").hidden, undefined, { timeout: 3_000 }).catch(() => {});
-  check(await page.locator("#latest").isHidden(), "the button goes to the newest kline");
+  await page.click("[data-focused] .latest");
+  await page.waitForFunction(() => document.querySelector("[data-focused] .latest").hidden, undefined, { timeout: 3_000 }).catch(() => {});
+  check(await page.locator("[data-focused] .latest").isHidden(), "the button goes to the newest kline");
+
+  // Several charts: two more, of the same symbol and of another interval, each with klines of its own, in the address, and closed again.
+  await page.click("#add-chart");
+  await page.click("#add-chart");
+  const apart = await page.waitForFunction(() => __kline.charts.length === 3 && __kline.charts.every(({ interval, klines }) => klines.length > 0 && klines.every((k) => k.interval === interval)), undefined, { timeout: 10_000 }).then(() => true, () => false);
+  check(apart, "three charts side by side show klines of their own");
+  await page.waitForTimeout(300);
+  if (values.shots) await page.screenshot({ path: `${values.shots}/wide-dark-charts.png` });
+  const shown = await page.evaluate(() => __kline.charts.map(({ symbol, interval }) => `${symbol}:${interval}`));
+  await page.reload();
+  const again = await page.waitForFunction((all) => JSON.stringify(__kline.charts.map(({ symbol, interval }) => `${symbol}:${interval}`)) === JSON.stringify(all), shown, { timeout: 10_000 }).then(() => true, () => false);
+  check(again, "the address names all charts");
+  for (let left = 2; left > 0; left--) await page.locator("[data-part=close]").last().click();
+  check((await page.evaluate(() => __kline.charts.length)) === 1, "charts are closed");
   await page.click("#theme");
   await page.reload();
   check((await page.evaluate(() => document.documentElement.dataset.theme)) === "light", "the chosen theme is remembered");

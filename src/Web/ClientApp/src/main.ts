@@ -1,18 +1,13 @@
-import { ChartSession } from "./data/chartSession";
-import { HubLink, type LinkState } from "./data/hubLink";
-import { KlineStore } from "./data/klineStore";
+import { INTERVALS, intervalSeconds, type FeedState, type Interval, type Kline, type LinkState, type SymbolInfo } from "@kline-orleans/client";
+import { signalr } from "@kline-orleans/client/signalr";
 import { SourceKinds } from "./data/sourceKinds";
-import { findSymbols } from "./data/symbols";
-import { INTERVALS, intervalSeconds, type FeedState, type Interval, type Kline, type SymbolInfo } from "./data/types";
-import { readPlace, writePlace } from "./view/address";
-import { ChartView } from "./view/chartView";
+import { MOST_CHARTS, readPlaces, writePlaces } from "./view/address";
 import { feedWords } from "./view/feedWords";
-import { change, dateTime, exact, fine, price, shortMint, timeOfDay, volume } from "./view/format";
+import { change, dateTime, exact, price, shortMint, timeOfDay, volume } from "./view/format";
+import { Panel, setText } from "./view/panel";
 import { SymbolSearch } from "./view/symbolSearch";
 import { currentTheme, cssColor, onSystemTheme, toggleTheme } from "./view/theme";
 
-const MOST_KLINES = 20_000;
-const KEPT_KLINES = 15_000;
 const DAY = 86_400_000;
 const DAY_REFRESH = 60_000;
 
@@ -20,25 +15,16 @@ const byId = <T extends HTMLElement = HTMLElement>(id: string): T => document.ge
 
 const ui = {
   name: byId("symbol-name"), mint: byId<HTMLButtonElement>("mint"), simulated: byId("simulated"), source: byId("source"),
-  price: byId("price"), change: byId("change"), facts: byId("facts"), legend: byId("legend"), legendTime: byId("legend-time"),
-  state: byId("state"), stateWord: byId("state-word"), latest: byId<HTMLButtonElement>("latest"), older: byId("older"),
-  notice: byId("notice"), noticeTitle: byId("notice-title"), noticeText: byId("notice-text"), noticeAction: byId<HTMLButtonElement>("notice-action"),
-  intervals: byId("intervals"), feed: byId("foot-feed"), rate: byId("foot-rate"), clock: byId("foot-clock"), theme: byId<HTMLButtonElement>("theme"), chart: byId("chart"),
+  price: byId("price"), change: byId("change"), facts: byId("facts"), state: byId("state"), stateWord: byId("state-word"), charts: byId("charts"),
+  intervals: byId("intervals"), add: byId<HTMLButtonElement>("add-chart"), feed: byId("foot-feed"), rate: byId("foot-rate"), clock: byId("foot-clock"), theme: byId<HTMLButtonElement>("theme"),
 };
-const legendFields = Object.fromEntries([...ui.legend.querySelectorAll<HTMLElement>("[data-field]")].map((element) => [element.dataset["field"]!, element]));
 
 let linkState: LinkState = "connecting";
 let linkReason: string | undefined;
-let opened = false;
-let failure: string | null = null;
-let hovered: Kline | undefined;
 let frame = 0;
 let lastPrice: number | undefined;
-let eventTime: number | undefined;
-let updates = 0;
 let dayBase: { symbol: string; close: number } | undefined;
 let dayAsked = 0;
-let interval: Interval = readPlace(location.search).interval;
 const names = new Map<string, SymbolInfo>();
 
 // All drawing happens here, once per animation frame at most.
@@ -46,142 +32,175 @@ function schedule(): void {
   if (frame === 0) frame = requestAnimationFrame(render);
 }
 
-const store = new KlineStore(schedule);
 const kinds = new SourceKinds(new URL("health/live", document.baseURI).href, schedule);
-const link = new HubLink(new URL("hubs/kline", document.baseURI).href, {
-  state(state, reason) {
-    linkState = state;
-    linkReason = reason;
-    if (state === "connected") connected();
-    else session.disconnected();
-    schedule();
-  },
-  kline(message) {
-    if (message.symbol === session.symbol) {
-      updates++;
-      eventTime = message.eventTime;
-    }
+const client = signalr(new URL(".", document.baseURI).href);
+client.onState((state, reason) => {
+  linkState = state;
+  linkReason = reason;
+  if (state === "connected") {
+    if (panels.some((panel) => panel.symbol === undefined)) void openFirst();
+    void learnNames();
+  }
 
-    session.kline(message);
-  },
-  status: (message) => session.statusChanged(message),
+  schedule();
 });
-const session = new ChartSession(link, store, {
-  opened() {
-    opened = true;
-    void refreshDay();
-    schedule();
-  },
-  status: schedule,
-  failed(error) {
-    failure = error?.sentence ?? null;
-    schedule();
-  },
-});
-const chart = new ChartView(ui.chart, store, {
-  hovered(kline) {
-    hovered = kline;
-    schedule();
-  },
-  needOlder: () => void loadOlder(),
-  following: schedule,
-});
+
+const panels: Panel[] = [];
+/** The panel that the head of the page, the search and the intervals are about. */
+let focused = addPanel();
 const search = new SymbolSearch(byId("search"), {
   async find(query, limit) {
-    const found = await findSymbols(link, query, limit);
+    const found = await client.symbols(query, limit);
     for (const info of found) names.set(info.symbol, info);
     return found;
   },
-  chosen: (info) => go(info.symbol, interval, "push"),
+  price: async (symbol) => (await client.history({ symbol, interval: "s1", limit: 1 })).at(-1)?.close,
+  chosen: (info) => go(focused, info.symbol, focused.interval, "push"),
 });
 
-function connected(): void {
-  if (session.symbol === undefined) void openFirst();
-  else session.connected();
-  void learnName();
+function addPanel(interval: Interval = readPlaces(location.search)[0]!.interval): Panel {
+  const panel: Panel = new Panel(client, ui.charts, interval, {
+    changed: schedule,
+    focused: focus,
+    closed: closePanel,
+    opened(opened) {
+      if (opened === focused) void refreshDay();
+    },
+    name: nameOf,
+    connect: () => client.start(),
+  });
+  panels.push(panel);
+  panelsChanged();
+  return panel;
 }
 
-/** Opens what the address names, or the first symbol that has klines. */
+function panelsChanged(): void {
+  ui.charts.dataset["count"] = String(panels.length);
+  ui.add.disabled = panels.length >= MOST_CHARTS;
+  for (const panel of panels) panel.element.toggleAttribute("data-focused", panels.length === 1 || panel === focused);
+}
+
+function focus(panel: Panel): void {
+  if (panel === focused || !panels.includes(panel)) return;
+  focused = panel;
+  lastPrice = undefined;
+  dayBase = undefined;
+  if (panel.symbol !== undefined) search.setCurrent(panel.symbol);
+  panelsChanged();
+  renderIntervals();
+  void refreshDay();
+  schedule();
+}
+
+function closePanel(panel: Panel): void {
+  if (panels.length === 1) return;
+  panels.splice(panels.indexOf(panel), 1);
+  panel.remove();
+  if (panel === focused) focus(panels[0]!);
+  panelsChanged();
+  window.history.pushState(null, "", writePlaces(panels));
+  schedule();
+}
+
+/** Another chart: the same symbol at the next longer interval, which is what one looks at beside the first. */
+function addChart(): void {
+  if (panels.length >= MOST_CHARTS || focused.symbol === undefined) return;
+  const next = INTERVALS[Math.min(INTERVALS.length - 1, INTERVALS.indexOf(focused.interval) + 1)]!;
+  const { symbol } = focused;
+  const panel = addPanel(next);
+  focus(panel);
+  go(panel, symbol, next, "push");
+}
+
+/** Opens what the address names; where it names no symbol, the first one that has klines. */
 async function openFirst(): Promise<void> {
-  const place = readPlace(location.search);
-  if (place.symbol !== undefined) return go(place.symbol, place.interval, "replace");
+  const empty = panels.filter((panel) => panel.symbol === undefined);
   try {
-    const found = await findSymbols(link, "", 12);
+    const found = await client.symbols("", 12);
     for (const info of found) names.set(info.symbol, info);
     let first = found[0];
     for (const info of found) {
-      const { klines } = await link.invoke<{ klines: Kline[] }>("History", { symbol: info.symbol, interval: place.interval, limit: 1 });
+      const klines = await client.history({ symbol: info.symbol, interval: focused.interval, limit: 1 });
       if (klines.some((kline) => kline.trades > 0)) {
         first = info;
         break;
       }
     }
 
-    if (session.symbol !== undefined) return;
-    if (first !== undefined) return go(first.symbol, place.interval, "replace");
+    if (first !== undefined) {
+      for (const panel of empty) if (panel.symbol === undefined) go(panel, first.symbol, panel.interval, "replace");
+      return;
+    }
   } catch {
     // Asked again below, or when the connection is back.
   }
 
   // No symbol yet: a fresh server may see its first one any moment.
   setTimeout(() => {
-    if (session.symbol === undefined && link.connected) void openFirst();
+    if (panels.some((panel) => panel.symbol === undefined) && client.connected) void openFirst();
   }, 2_000);
 }
 
 /** Shows a symbol and interval; `history` says what becomes of the page's address. */
-function go(symbol: string, next: Interval, history: "push" | "replace" | "keep"): void {
-  const changed = symbol !== session.symbol;
-  interval = next;
-  if (changed) {
+function go(panel: Panel, symbol: string, interval: Interval, history: "push" | "replace" | "keep"): void {
+  if (panel === focused && symbol !== panel.symbol) {
     lastPrice = undefined;
-    eventTime = undefined;
     dayBase = undefined;
   }
 
-  opened = false;
-  failure = null;
-  hovered = undefined;
-  chart.setInterval(next);
-  if (symbol === session.symbol && next === session.interval) opened = true;
-  else session.open(symbol, next);
-  search.setCurrent(symbol);
+  panel.open(symbol, interval);
+  if (panel === focused) search.setCurrent(symbol);
   renderIntervals();
-  const address = writePlace(symbol, next);
+  const address = writePlaces(panels);
   if (history === "push" && location.search !== address) window.history.pushState(null, "", address);
   else if (history === "replace") window.history.replaceState(null, "", address);
-  void learnName();
+  void learnNames();
   schedule();
 }
 
-async function learnName(): Promise<void> {
-  const { symbol } = session;
-  if (symbol === undefined || names.has(symbol) || !link.connected) return;
-  try {
-    const found = await findSymbols(link, symbol, 5);
-    for (const info of found) names.set(info.symbol, info);
-    schedule();
-  } catch {
-    // The mint itself stands for its name.
+/** Makes the charts those that the page's address names. */
+function readAddress(): void {
+  const places = readPlaces(location.search);
+  while (panels.length > places.length) {
+    const last = panels.pop()!;
+    last.remove();
+    if (last === focused) focused = panels[0]!;
   }
+
+  while (panels.length < places.length) addPanel(places[panels.length]!.interval);
+  panelsChanged();
+  places.forEach(({ symbol, interval }, index) => {
+    if (symbol !== undefined) go(panels[index]!, symbol, interval, "keep");
+  });
+  renderIntervals();
 }
 
-async function loadOlder(): Promise<void> {
-  if (session.historyComplete || !opened) return;
-  ui.older.hidden = false;
-  await session.loadOlder();
-  ui.older.hidden = true;
+function nameOf(symbol: string): string | undefined {
+  const name = names.get(symbol)?.name;
+  return name != null && name !== "" && name !== symbol ? name : undefined;
+}
+
+async function learnNames(): Promise<void> {
+  for (const { symbol } of panels) {
+    if (symbol === undefined || names.has(symbol) || !client.connected) continue;
+    try {
+      for (const info of await client.symbols(symbol, 5)) names.set(info.symbol, info);
+      schedule();
+    } catch {
+      // The mint itself stands for its name.
+    }
+  }
 }
 
 /** Learns the close a day before the newest kline, for the change of the day. */
 async function refreshDay(): Promise<void> {
-  const { symbol } = session;
+  const { symbol, store, eventTime } = focused;
   const newest = store.newest;
-  if (symbol === undefined || newest === undefined || !link.connected) return;
+  if (symbol === undefined || newest === undefined || !client.connected) return;
   dayAsked = performance.now();
   try {
-    const close = await session.closeBefore(symbol, (eventTime ?? newest.endTime) - DAY);
-    if (symbol !== session.symbol) return;
+    const close = await focused.session.closeBefore(symbol, (eventTime ?? newest.endTime) - DAY);
+    if (symbol !== focused.symbol) return;
     dayBase = close === undefined ? undefined : { symbol, close };
     schedule();
   } catch {
@@ -191,24 +210,16 @@ async function refreshDay(): Promise<void> {
 
 function render(): void {
   frame = 0;
-  if (store.all.length > MOST_KLINES && chart.atEnd) session.trim(KEPT_KLINES);
-  chart.draw();
+  for (const panel of panels) panel.draw(linkState, linkReason);
   renderHead();
-  renderLegend();
   renderState();
-  renderNotice();
-  ui.latest.hidden = chart.atEnd || store.newest === undefined;
-  // Changes of the session itself, such as trimming, may have asked for another frame: it is this one.
+  // Changes of the sessions themselves, such as trimming, may have asked for another frame: it is this one.
   cancelAnimationFrame(frame);
   frame = 0;
 }
 
-function setText(element: HTMLElement, text: string): void {
-  if (element.textContent !== text) element.textContent = text;
-}
-
 function renderHead(): void {
-  const { symbol } = session;
+  const { symbol, session, store } = focused;
   const info = symbol === undefined ? undefined : names.get(symbol);
   const named = info?.name != null && info.name !== "" && info.name !== symbol;
   setText(ui.name, symbol === undefined ? "\u00a0" : named ? info.name! : shortMint(symbol));
@@ -258,24 +269,8 @@ function renderFacts(newest: Kline): void {
   setText(byId("fact-volume"), volume(newest.baseVolume));
 }
 
-function renderLegend(): void {
-  const kline = hovered ?? store.newest;
-  ui.legend.hidden = kline === undefined;
-  if (kline === undefined) return;
-  const previous = store.all[store.indexOf(kline.openTime) - 1];
-  ui.legend.dataset["move"] = kline.close >= kline.open ? "up" : "down";
-  setText(ui.legendTime, dateTime(kline.openTime, intervalSeconds(interval)));
-  setText(legendFields["open"]!, fine(kline.open));
-  setText(legendFields["high"]!, fine(kline.high));
-  setText(legendFields["low"]!, fine(kline.low));
-  setText(legendFields["close"]!, fine(kline.close));
-  setText(legendFields["change"]!, change(previous?.close ?? kline.open, kline.close));
-  setText(legendFields["volume"]!, volume(kline.baseVolume));
-  setText(legendFields["flags"]!, kline.revision > 0 ? `corrected ×${kline.revision}` : kline.isFinal ? "" : "forming");
-}
-
 function renderState(): void {
-  const { status } = session;
+  const { session: { status }, eventTime } = focused;
   // The kind makes a difference to these words only.
   const kind = linkState === "connected" && (status?.state === "live" || status?.state === "closed") ? kinds.of(status.source) : undefined;
   const words = feedWords(linkState, status, kind);
@@ -286,33 +281,8 @@ function renderState(): void {
   setText(ui.feed, eventTime === undefined ? "" : `Last update ${timeOfDay(eventTime)}`);
 }
 
-function renderNotice(): void {
-  let title = "";
-  let text = "";
-  let action = "";
-  if (linkState === "disconnected") {
-    [title, text, action] = ["Disconnected by the server", linkReason ?? "The server closed the connection.", "Connect again"];
-  } else if (failure !== null) {
-    [title, text, action] = ["This symbol cannot be followed", failure, "Try again"];
-  } else if (store.newest === undefined) {
-    if (linkState === "reconnecting") [title, text] = ["Server not reachable", "Trying again"];
-    else if (linkState === "connecting") title = "Connecting";
-    else if (session.symbol === undefined) [title, text] = ["Waiting for the first symbol", "The server knows none yet."];
-    else if (opened) [title, text] = ["No trades yet", "The chart begins with the first one."];
-    else title = "Loading klines";
-  }
-
-  ui.notice.hidden = title === "";
-  ui.notice.classList.toggle("over", store.newest !== undefined);
-  ui.notice.classList.toggle("busy", action === "" && !opened);
-  setText(ui.noticeTitle, title);
-  setText(ui.noticeText, text);
-  setText(ui.noticeAction, action);
-  ui.noticeAction.hidden = action === "";
-}
-
 function applyTheme(): void {
-  chart.restyle();
+  for (const panel of panels) panel.chart.restyle();
   ui.theme.setAttribute("aria-label", `Switch to the ${currentTheme() === "dark" ? "light" : "dark"} theme`);
   document.querySelector('meta[name="theme-color"]')?.setAttribute("content", cssColor("--page"));
   renderIntervals();
@@ -320,7 +290,7 @@ function applyTheme(): void {
 
 function renderIntervals(): void {
   for (const button of ui.intervals.querySelectorAll("button")) {
-    const pressed = button.dataset["interval"] === interval;
+    const pressed = button.dataset["interval"] === focused.interval;
     if ((button.getAttribute("aria-pressed") === "true") !== pressed) {
       button.setAttribute("aria-pressed", String(pressed));
       if (pressed) button.scrollIntoView({ block: "nearest", inline: "center" });
@@ -329,8 +299,8 @@ function renderIntervals(): void {
 }
 
 function showInterval(next: Interval): void {
-  if (session.symbol !== undefined) go(session.symbol, next, "push");
-  else interval = next;
+  if (focused.symbol !== undefined) go(focused, focused.symbol, next, "push");
+  else focused.interval = next;
   renderIntervals();
 }
 
@@ -349,13 +319,9 @@ ui.theme.addEventListener("click", () => {
   applyTheme();
 });
 onSystemTheme(applyTheme);
-ui.latest.addEventListener("click", () => chart.scrollToNewest());
-ui.noticeAction.addEventListener("click", () => {
-  if (linkState === "disconnected") link.start();
-  else session.retry();
-});
+ui.add.addEventListener("click", addChart);
 ui.mint.addEventListener("click", () => {
-  void navigator.clipboard?.writeText(session.symbol ?? "").then(() => {
+  void navigator.clipboard?.writeText(focused.symbol ?? "").then(() => {
     ui.mint.dataset["copied"] = "";
     ui.mint.textContent = "Copied";
     setTimeout(() => {
@@ -365,31 +331,16 @@ ui.mint.addEventListener("click", () => {
   }, () => {});
 });
 
-window.addEventListener("popstate", () => {
-  const place = readPlace(location.search);
-  if (place.symbol !== undefined) go(place.symbol, place.interval, "keep");
-  renderIntervals();
-});
+window.addEventListener("popstate", readAddress);
 
-ui.chart.addEventListener("keydown", (event) => {
-  switch (event.key) {
-    case "ArrowLeft": chart.scrollBy(event.shiftKey ? -50 : -5); break;
-    case "ArrowRight": chart.scrollBy(event.shiftKey ? 50 : 5); break;
-    case "+": case "=": chart.zoom(1.25); break;
-    case "-": chart.zoom(0.8); break;
-    case "End": chart.scrollToNewest(); break;
-    default: return;
-  }
-
-  event.preventDefault();
-});
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target instanceof HTMLInputElement) return;
-  const index = INTERVALS.indexOf(interval);
+  const index = INTERVALS.indexOf(focused.interval);
   switch (event.key) {
     case "/": search.focus(); break;
     case "[": showInterval(INTERVALS[Math.max(0, index - 1)]!); break;
     case "]": showInterval(INTERVALS[Math.min(INTERVALS.length - 1, index + 1)]!); break;
+    case "a": case "A": addChart(); break;
     case "t": case "T": ui.theme.click(); break;
     default: return;
   }
@@ -399,20 +350,21 @@ document.addEventListener("keydown", (event) => {
 
 // A page in the background may have been cut off for being slow. Whoever comes back to it wants it live.
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible" && linkState === "disconnected") link.start();
+  if (document.visibilityState === "visible" && linkState === "disconnected") client.start();
 });
 
 // What goes on by the clock, also in a background tab, where no frames are drawn.
 let seen = 0;
 let rate = 0;
 setInterval(() => {
-  rate = rate * 0.7 + (updates - seen) * 0.3;
+  const { symbol, interval, store, eventTime } = focused;
+  const updates = panels.reduce((sum, panel) => sum + panel.updates, 0);
+  rate = rate * 0.7 + Math.max(0, updates - seen) * 0.3;
   seen = updates;
   setText(ui.rate, linkState === "connected" && eventTime !== undefined ? `${rate.toFixed(1)} updates/s` : "");
   setText(ui.clock, `${timeOfDay(Date.now())} UTC`);
-  const { symbol } = session;
   const newest = store.newest;
-  const name = symbol === undefined ? undefined : names.get(symbol)?.name || shortMint(symbol);
+  const name = symbol === undefined ? undefined : nameOf(symbol) ?? shortMint(symbol);
   const title = name === undefined ? "KlineOrleans" : `${newest === undefined ? "" : `${price(newest.close)} · `}${name} ${interval} · KlineOrleans`;
   if (document.title !== title) document.title = title;
   if (linkState === "connected" && performance.now() - dayAsked > DAY_REFRESH) void refreshDay();
@@ -425,6 +377,7 @@ declare global {
       readonly symbol: string | undefined;
       readonly interval: Interval;
       readonly state: { link: LinkState; feed: FeedState | undefined; simulated: boolean | undefined; epoch: number | string | undefined; seq: number | undefined; historyComplete: boolean; updates: number };
+      readonly charts: { symbol: string | undefined; interval: Interval; klines: Kline[] }[];
       klines(): Kline[];
     };
   }
@@ -432,18 +385,18 @@ declare global {
 
 Object.defineProperty(window, "__kline", {
   value: Object.freeze({
-    get symbol() { return session.symbol; },
-    get interval() { return interval; },
+    get symbol() { return focused.symbol; },
+    get interval() { return focused.interval; },
+    get charts() { return panels.map(({ symbol, interval, store }) => ({ symbol, interval, klines: store.all.map((kline) => ({ ...kline })) })); },
     get state() {
-      return {
-        link: linkState, feed: session.status?.state, simulated: session.status?.simulated, epoch: session.position?.epoch, seq: session.position?.seq,
-        historyComplete: session.historyComplete, updates,
-      };
+      const { status, position, historyComplete } = focused.session;
+      return { link: linkState, feed: status?.state, simulated: status?.simulated, epoch: position?.epoch, seq: position?.seq, historyComplete, updates: focused.updates };
     },
-    klines: () => store.all.map((kline) => ({ ...kline })),
+    klines: () => focused.store.all.map((kline) => ({ ...kline })),
   }),
 });
 
 applyTheme();
+readAddress();
 schedule();
-link.start();
+client.start();

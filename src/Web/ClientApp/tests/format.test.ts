@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { axisPrices, change, decimalsFor, exact, fine, price, shortMint, volume } from "../src/view/format";
-import { readHubError } from "../src/data/hubError";
-import { retryDelay } from "../src/data/retryDelay";
+import { readRefusal, retryDelay } from "@kline-orleans/client";
 import { feedWords } from "../src/view/feedWords";
 
 describe("format", () => {
@@ -45,8 +44,8 @@ describe("format", () => {
 });
 
 test("a refusal of the hub is read with its code and whether asking again helps", () => {
-  expect(readHubError(new Error("An unexpected error occurred invoking 'Subscribe' on the server. HubException: 1001: Unknown symbol"))).toEqual({ code: 1001, sentence: "Unknown symbol", retry: false });
-  expect(readHubError(new Error("1006: Busy")).retry).toBe(true);
+  expect(readRefusal(new Error("An unexpected error occurred invoking 'Subscribe' on the server. HubException: 1001: Unknown symbol"))).toEqual({ code: 1001, sentence: "Unknown symbol", retry: false });
+  expect(readRefusal(new Error("1006: Busy")).retry).toBe(true);
 });
 
 test("pauses between attempts grow to a bound and differ between clients", () => {

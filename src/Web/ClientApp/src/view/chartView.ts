@@ -1,9 +1,9 @@
 import {
   CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, LineStyle, createChart,
-  type CandlestickData, type HistogramData, type IChartApi, type ISeriesApi, type LogicalRange, type MouseEventParams, type UTCTimestamp,
+  type HistogramData, type IChartApi, type ISeriesApi, type LogicalRange, type MouseEventParams, type UTCTimestamp,
 } from "lightweight-charts";
-import type { KlineStore } from "../data/klineStore";
-import { intervalSeconds, type Interval, type Kline } from "../data/types";
+import { intervalSeconds, type Interval, type Kline, type KlineStore } from "@kline-orleans/client";
+import { drawChanges, volumeBar } from "@kline-orleans/client/lightweight-charts";
 import { axisPrices, dateTime, decimalsFor, price, volume } from "./format";
 import { cssColor } from "./theme";
 
@@ -76,6 +76,8 @@ export class ChartView {
 
   /** Takes the colours of the style sheet again, after the theme changed. */
   restyle(): void {
+    // The bars are set anew from the store below: what the candles do not show yet must not run ahead in them.
+    this.draw();
     this.#colors = {
       up: cssColor("--up"), down: cssColor("--down"), upSoft: cssColor("--up-soft"), downSoft: cssColor("--down-soft"),
     };
@@ -97,29 +99,18 @@ export class ChartView {
 
   /** Draws what changed in the store since the last call. */
   draw(): void {
-    const { fresh, rebuild, changed } = this.#store.takeChanges();
-    if (fresh) {
+    const changes = this.#store.takeChanges();
+    if (changes.fresh) {
       this.#resetRange = true;
       this.#decimals = -1;
     }
 
     this.#format();
-    if (rebuild) {
-      this.#candles.setData(this.#store.all.map(candle));
-      this.#volumes.setData(this.#store.all.map((kline) => this.#bar(kline)));
-      if (this.#resetRange && this.#store.newest !== undefined) {
-        this.#resetRange = false;
-        this.#candles.priceScale().applyOptions({ autoScale: true });
-        this.#showNewest();
-      }
-    } else {
-      // The chart refuses the update of an older kline unless it is marked as one.
-      const drawn = this.#candles.data().at(-1)?.time as number | undefined;
-      for (const kline of changed) {
-        const old = drawn !== undefined && kline.openTime / 1_000 < drawn;
-        this.#candles.update(candle(kline), old);
-        this.#volumes.update(this.#bar(kline), old);
-      }
+    drawChanges(changes, this.#store.all, this.#candles, this.#volumes, (kline) => this.#bar(kline));
+    if (changes.rebuild && this.#resetRange && this.#store.newest !== undefined) {
+      this.#resetRange = false;
+      this.#candles.priceScale().applyOptions({ autoScale: true });
+      this.#showNewest();
     }
 
     if (this.#hoveredTime !== undefined) this.#events.hovered(this.#at(this.#hoveredTime));
@@ -139,6 +130,11 @@ export class ChartView {
     const scale = this.#chart.timeScale();
     const { barSpacing } = scale.options();
     scale.applyOptions({ barSpacing: Math.max(0.8, Math.min(60, barSpacing * factor)) });
+  }
+
+  /** Frees the canvas; the view cannot be used after it. */
+  remove(): void {
+    this.#chart.remove();
   }
 
   get atEnd(): boolean {
@@ -168,7 +164,7 @@ export class ChartView {
 
   #bar(kline: Kline): HistogramData<UTCTimestamp> {
     const { upSoft, downSoft } = this.#colors;
-    return { time: seconds(kline), value: kline.baseVolume, color: kline.close >= kline.open ? upSoft : downSoft };
+    return volumeBar(kline, kline.close >= kline.open ? upSoft : downSoft);
   }
 
   #at(time: number): Kline | undefined {
@@ -190,12 +186,4 @@ export class ChartView {
 
     if (range.from < OLDER_MARGIN) this.#events.needOlder();
   }
-}
-
-function seconds(kline: Kline): UTCTimestamp {
-  return (kline.openTime / 1_000) as UTCTimestamp;
-}
-
-function candle(kline: Kline): CandlestickData<UTCTimestamp> {
-  return { time: seconds(kline), open: kline.open, high: kline.high, low: kline.low, close: kline.close };
 }

@@ -1,5 +1,4 @@
-import type { LinkState } from "../data/hubLink";
-import type { FeedStatus } from "../data/types";
+import type { FeedStatus, LinkState } from "@kline-orleans/client";
 
 export interface FeedWords {
   word: string;

@@ -1,11 +1,16 @@
-import type { SymbolInfo } from "../data/types";
-import { shortMint } from "./format";
+import type { SymbolInfo } from "@kline-orleans/client";
+import { price, shortMint } from "./format";
 
 const LIMIT = 30;
 const PAUSE = 100;
+/** The first symbols of the list have prices; each is a request, and a client has 20 a second. */
+const PRICED = 12;
+const PRICE_PAUSE = 3_000;
 
 export interface SearchEvents {
   find(query: string, limit: number): Promise<SymbolInfo[]>;
+  /** The last price of a symbol; undefined if there is none. */
+  price(symbol: string): Promise<number | undefined>;
   chosen(symbol: SymbolInfo): void;
 }
 
@@ -67,6 +72,24 @@ export class SymbolSearch {
     this.#found = found;
     this.#active = found.length > 0 && this.#input.value.trim() !== "" ? 0 : found.findIndex((info) => info.symbol === this.#current);
     this.#show();
+    void this.#price(asked);
+  }
+
+  /** Fills in the prices while this answer is shown, and again every few seconds. */
+  async #price(asked: number): Promise<void> {
+    while (asked === this.#asked && !this.#list.hidden) {
+      await Promise.all(this.#found.slice(0, PRICED).map(async ({ symbol }, index) => {
+        const last = await this.#events.price(symbol).catch(() => undefined);
+        if (asked !== this.#asked || last === undefined) return;
+        const element = this.#list.children[index]?.querySelector<HTMLElement>(".option-price");
+        if (element == null) return;
+        const before = Number(element.dataset["value"] ?? last);
+        if (last !== before) element.dataset["move"] = last > before ? "up" : "down";
+        element.dataset["value"] = String(last);
+        element.textContent = price(last);
+      }));
+      await new Promise((resolve) => setTimeout(resolve, PRICE_PAUSE));
+    }
   }
 
   #show(): void {
@@ -76,7 +99,7 @@ export class SymbolSearch {
       item.setAttribute("role", "option");
       item.dataset["index"] = String(index);
       const named = typeof info.name === "string" && info.name !== "" && info.name !== info.symbol;
-      item.append(span("option-name", named ? info.name! : shortMint(info.symbol)), span("option-mint", named ? shortMint(info.symbol) : ""), span("option-source", info.source ?? ""));
+      item.append(span("option-name", named ? info.name! : shortMint(info.symbol)), span("option-mint", named ? shortMint(info.symbol) : ""), span("option-price", ""), span("option-source", info.source ?? ""));
       if (info.symbol === this.#current) item.classList.add("current");
       item.title = info.symbol;
       return item;

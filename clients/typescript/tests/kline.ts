@@ -1,4 +1,4 @@
-import type { Kline } from "../src/data/types";
+import type { Kline } from "../src/types.js";
 
 /** A final s1 kline that opens `second` seconds after the epoch. */
 export function kline(second: number, values: Partial<Kline> = {}): Kline {

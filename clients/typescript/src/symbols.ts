@@ -1,5 +1,5 @@
-import type { Link } from "./hubLink";
-import type { SymbolInfo } from "./types";
+import type { Link } from "./link.js";
+import type { SymbolInfo } from "./types.js";
 
 /** Symbols whose name or mint contains `query`. */
 export async function findSymbols(link: Link, query: string, limit: number): Promise<SymbolInfo[]> {

@@ -1,38 +1,34 @@
 import { HttpTransportType, HubConnectionBuilder, HubConnectionState, LogLevel, type HubConnection } from "@microsoft/signalr";
-import { retryDelay } from "./retryDelay";
-import type { KlineMessage, StatusMessage } from "./types";
+import { KlineClient } from "./client.js";
+import { retryDelay } from "./retryDelay.js";
+import type { LinkEvents, RunningLink } from "./link.js";
+import type { KlineMessage, StatusMessage } from "./types.js";
 
-export type LinkState = "connecting" | "connected" | "reconnecting" | "disconnected";
-
-/** What a session needs of the connection to the hub. */
-export interface Link {
-  readonly connected: boolean;
-  /** Rejects with the hub's error, or because the connection went away. */
-  invoke<T>(method: string, ...args: unknown[]): Promise<T>;
-}
-
-export interface LinkEvents {
-  state(state: LinkState, reason?: string): void;
-  kline(message: KlineMessage): void;
-  status(message: StatusMessage): void;
+export interface HubLinkOptions {
+  /** Asked for a key or a token at every connect, where the server wants one. */
+  token?: () => string | Promise<string>;
 }
 
 /**
  * The connection to the hub. Reconnects for ever with growing, jittered pauses, except after the server closed the connection and forbade
  * reconnecting: then only `start` connects again.
  */
-export class HubLink implements Link {
+export class HubLink implements RunningLink {
   readonly #connection: HubConnection;
   readonly #events: LinkEvents;
   #running = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(url: string, events: LinkEvents) {
+  /** @param url The address of the hub, `https://host/hubs/kline`. */
+  constructor(url: string, events: LinkEvents, options: HubLinkOptions = {}) {
     this.#events = events;
     this.#connection = new HubConnectionBuilder()
-      .withUrl(url, { transport: HttpTransportType.WebSockets | HttpTransportType.ServerSentEvents | HttpTransportType.LongPolling })
+      .withUrl(url, {
+        transport: HttpTransportType.WebSockets | HttpTransportType.ServerSentEvents | HttpTransportType.LongPolling,
+        ...(options.token !== undefined && { accessTokenFactory: options.token }),
+      })
       .withAutomaticReconnect({ nextRetryDelayInMilliseconds: ({ previousRetryCount }) => retryDelay(previousRetryCount) })
-      // The page shows the state of the connection; the console stays for errors of the page itself.
+      // Whoever uses the link hears of its state; the console stays for the application.
       .configureLogging(LogLevel.None)
       .build();
     this.#connection.on("kline", (message: KlineMessage) => events.kline(message));
@@ -81,4 +77,9 @@ export class HubLink implements Link {
 
     this.#events.state("connected");
   }
+}
+
+/** A client over SignalR: `signalr("https://host")`. Call `start` on it. */
+export function signalr(server: string, options?: HubLinkOptions): KlineClient {
+  return new KlineClient((events) => new HubLink(new URL("hubs/kline", server.endsWith("/") ? server : `${server}/`).href, events, options));
 }

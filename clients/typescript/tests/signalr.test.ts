@@ -1,13 +1,14 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { startMock } from "../mock/server.mjs";
-import { ChartSession } from "../src/data/chartSession";
-import { HubLink, type LinkState } from "../src/data/hubLink";
-import { KlineStore } from "../src/data/klineStore";
+import { KlineSession } from "../src/klineSession.js";
+import type { LinkState } from "../src/link.js";
+import { HubLink } from "../src/signalr.js";
+import { KlineStore } from "../src/klineStore.js";
 
 // The real SignalR client against the stand-in, over real sockets.
 let mock: any;
 let link: HubLink;
-let session: ChartSession;
+let session: KlineSession;
 let states: LinkState[];
 let symbol: any;
 
@@ -30,7 +31,7 @@ beforeEach(async () => {
     kline: (message) => session.kline(message),
     status: (message) => session.statusChanged(message),
   });
-  session = new ChartSession(link, new KlineStore(), { opened: () => {}, status: () => {}, failed: () => {} });
+  session = new KlineSession(link, new KlineStore(), { opened: () => {}, status: () => {}, failed: () => {} });
   session.open(symbol.symbol, "s1");
   link.start();
   await vi.waitFor(equalsServer, 5_000);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { findSymbols } from "../src/data/symbols";
+import { findSymbols } from "../src/symbols.js";
 
 test("symbols are read from a bare array and from an object that holds one", async () => {
   const symbols = [{ symbol: "XRPETH" }];

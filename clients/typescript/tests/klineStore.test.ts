@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { KlineStore, supersedes } from "../src/data/klineStore";
-import { kline } from "./kline";
+import { KlineStore, supersedes } from "../src/klineStore.js";
+import { kline } from "./kline.js";
 
 const times = (store: KlineStore): number[] => store.all.map((each) => each.openTime);
 

@@ -1,55 +1,25 @@
 import { afterEach, beforeEach, describe, expect, test, vi, type Mock } from "vitest";
-import { ChartSession } from "../src/data/chartSession";
-import type { HubError } from "../src/data/hubError";
-import type { Link } from "../src/data/hubLink";
-import { KlineStore } from "../src/data/klineStore";
-import type { Kline, KlineMessage, SubscribeReply } from "../src/data/types";
-import { kline } from "./kline";
-
-interface Call {
-  method: string;
-  request: any;
-  answer(value: unknown): Promise<void>;
-  refuse(message: string): Promise<void>;
-}
-
-class FakeLink implements Link {
-  connected = true;
-  calls: Call[] = [];
-
-  invoke<T>(method: string, request: unknown): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const settle = async (act: () => void): Promise<void> => {
-        act();
-        await vi.advanceTimersByTimeAsync(0);
-      };
-      this.calls.push({ method, request, answer: (value) => settle(() => resolve(value as T)), refuse: (message) => settle(() => reject(new Error(message))) });
-    });
-  }
-
-  last(method: string): Call {
-    return this.calls.findLast((call) => call.method === method)!;
-  }
-
-  count(method: string): number {
-    return this.calls.filter((call) => call.method === method).length;
-  }
-}
+import { KlineSession } from "../src/klineSession.js";
+import type { Refusal } from "../src/refusal.js";
+import { KlineStore } from "../src/klineStore.js";
+import type { Kline, KlineMessage, SubscribeReply } from "../src/types.js";
+import { FakeLink } from "./fakeLink.js";
+import { kline } from "./kline.js";
 
 const reply = (seq: number, klines: Kline[], more: Partial<SubscribeReply> = {}): SubscribeReply => ({ symbol: "A", epoch: 7, seq, recovered: false, state: "live", klines: { s1: klines }, ...more });
 const update = (seq: number, klines: Kline[], more: Partial<KlineMessage> = {}): KlineMessage => ({ symbol: "A", epoch: 7, seq, eventTime: 0, sentAt: 0, klines, ...more });
 
-describe("ChartSession", () => {
+describe("KlineSession", () => {
   let link: FakeLink;
-  let session: ChartSession;
-  let failed: Mock<(error: HubError | null) => void>;
+  let session: KlineSession;
+  let failed: Mock<(error: Refusal | null) => void>;
   const seconds = (): number[] => session.store.all.map((each) => each.openTime / 1_000);
 
   beforeEach(() => {
     vi.useFakeTimers();
     link = new FakeLink();
     failed = vi.fn();
-    session = new ChartSession(link, new KlineStore(), { opened: () => {}, status: () => {}, failed });
+    session = new KlineSession(link, new KlineStore(), { opened: () => {}, status: () => {}, failed });
   });
   afterEach(() => vi.useRealTimers());
 

@@ -11,7 +11,7 @@ import { WebSocketServer } from "ws";
 import { INTERVALS, MockMarket } from "./market.mjs";
 
 const RECORD_END = "\u001e";
-const ROOT = fileURLToPath(new URL("../../wwwroot/", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../../src/Web/wwwroot/", import.meta.url));
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".json": "application/json" };
 const POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'";
 
@@ -154,7 +154,7 @@ async function answer(request, response, market) {
   }
 
   if (url.pathname === "/api/v1/symbols") return json(market.search(url.searchParams.get("query"), Number(url.searchParams.get("limit") ?? 20)));
-  if (url.pathname === "/health") return json({ status: "ok", engine: "Mock", sources: [{ name: "simulation", kind: "Simulation", state: "live" }] });
+  if (url.pathname === "/health" || url.pathname === "/health/live") return json({ status: "ok", engine: "Mock", sources: [{ name: "simulation", kind: "Simulation", state: "live" }] });
   const path = normalize(url.pathname === "/" ? "/index.html" : url.pathname);
   try {
     const body = await readFile(join(ROOT, path));

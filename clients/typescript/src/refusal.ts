@@ -1,5 +1,5 @@
 /** A refusal of the hub, which it words "CODE: sentence". */
-export interface HubError {
+export interface Refusal {
   /** 0 when the error is not one of the hub's own. */
   code: number;
   sentence: string;
@@ -11,7 +11,7 @@ export interface HubError {
 const LASTING = new Set([1001, 1002, 1005]);
 
 /** Reads an error that an invocation of the hub rejected with. */
-export function readHubError(error: unknown): HubError {
+export function readRefusal(error: unknown): Refusal {
   const text = error instanceof Error ? error.message : String(error);
   const match = /(?:^|HubException: )(\d{4}): (.+)$/s.exec(text);
   if (match === null) return { code: 0, sentence: text, retry: true };

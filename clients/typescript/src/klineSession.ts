@@ -1,9 +1,9 @@
-import { readHubError, type HubError } from "./hubError";
-import type { Link } from "./hubLink";
-import { KlineStore } from "./klineStore";
+import { readRefusal, type Refusal } from "./refusal.js";
+import type { Link } from "./link.js";
+import { KlineStore } from "./klineStore.js";
 import type {
   FeedStatus, HistoryReply, HistoryRequest, Interval, KlineMessage, Position, StatusMessage, SubscribeReply, SubscribeRequest,
-} from "./types";
+} from "./types.js";
 
 const SNAPSHOT_LIMIT = 500;
 const PAGE_LIMIT = 1_000;
@@ -17,7 +17,9 @@ export interface SessionEvents {
   opened(): void;
   status(status: FeedStatus): void;
   /** The symbol cannot be followed; null when it can again. */
-  failed(error: HubError | null): void;
+  failed(error: Refusal | null): void;
+  /** An update of the symbol came, of whatever interval. */
+  updated?(message: KlineMessage): void;
 }
 
 /**
@@ -27,7 +29,7 @@ export interface SessionEvents {
  * The hub loses nothing on a connection that lasts, so a jump of `seq` means nothing here: a follower of one interval is sent no update that touches only
  * others, and of several updates of a forming kline a slow client gets the newest.
  */
-export class ChartSession {
+export class KlineSession {
   readonly store: KlineStore;
   readonly #link: Link;
   readonly #events: SessionEvents;
@@ -113,6 +115,7 @@ export class ChartSession {
 
   kline(message: KlineMessage): void {
     if (message.symbol !== this.#open?.symbol) return;
+    this.#events.updated?.(message);
     if (this.#waiting) {
       // Before the snapshot it is unknown what the update continues.
       this.#buffer.push(message);
@@ -182,7 +185,7 @@ export class ChartSession {
     } catch (error) {
       if (asked !== this.#asked || !this.#link.connected) return;
       this.#waiting = false;
-      const failure = readHubError(error);
+      const failure = readRefusal(error);
       this.#events.failed(failure);
       if (failure.retry) this.#subscribeLater();
       return;

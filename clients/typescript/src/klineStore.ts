@@ -1,4 +1,4 @@
-import type { Kline } from "./types";
+import type { Kline } from "./types.js";
 
 /** What changed since the view last looked. */
 export interface Changes {

@@ -1,4 +1,4 @@
-// The messages of the hub /hubs/kline, as docs/wire describes them. Times are Unix milliseconds, prices quote units per base unit.
+// The messages of the hub /hubs/kline, which docs/wire describes. Times are Unix milliseconds, prices quote units per base unit.
 
 export const INTERVALS = ["s1", "s5", "s15", "s30", "m1", "m5", "m15", "m30", "h1", "h4", "d1", "w1"] as const;
 
@@ -14,6 +14,11 @@ const SECONDS: Record<Interval, number> = {
 
 export function intervalSeconds(interval: Interval): number {
   return SECONDS[interval];
+}
+
+/** The length of an interval in milliseconds. */
+export function intervalMilliseconds(interval: Interval): number {
+  return SECONDS[interval] * 1_000;
 }
 
 export interface Kline {
