@@ -30,4 +30,13 @@ public sealed record TradeBatch
 public readonly record struct IngestResult(
     [property: Id(0)] int Applied,
     [property: Id(1)] int Duplicates,
-    [property: Id(2)] int Late);
+    [property: Id(2)] int Late)
+{
+    /// <summary>The activation of the grain that answers: a number of its own for each time that the grain came into memory, never 0.</summary>
+    [Id(3)]
+    public long Activation { get; init; }
+
+    /// <summary>Why nothing of the batch was taken and nothing of it ever will be: another configured source feeds the mint. Null: it was taken.</summary>
+    [Id(4)]
+    public string? Refusal { get; init; }
+}

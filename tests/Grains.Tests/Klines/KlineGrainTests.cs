@@ -37,7 +37,7 @@ public class KlineGrainTests
 
         var again = await Ingest(host, Trade(0, 0));
 
-        Assert.Equal(new IngestResult(0, 1, 0), again);
+        Assert.Equal((0, 1, 0), (again.Applied, again.Duplicates, again.Late));
         Assert.Equal(before.Seq, (await host.Mint().GetSnapshot()).Seq);
     }
 
@@ -90,10 +90,11 @@ public class KlineGrainTests
         await Ingest(host, Trade(0, 0));
 
         await Assert.ThrowsAsync<ArgumentException>(() => Ingest(host, Trade(1, 1) with { Symbol = "Other" }));
-        var error = await Assert.ThrowsAsync<ArgumentException>(() => host.Mint().Ingest(new TradeBatch { Source = "second", Trades = [Trade(1, 1)] }));
+        var result = await host.Mint().Ingest(new TradeBatch { Source = "second", Trades = [Trade(1, 1)] });
 
-        Assert.Contains("second", error.Message, StringComparison.Ordinal);
-        Assert.Contains(FakeSources.Name, error.Message, StringComparison.Ordinal);
+        Assert.Contains("second", result.Refusal, StringComparison.Ordinal);
+        Assert.Contains(FakeSources.Name, result.Refusal, StringComparison.Ordinal);
+        Assert.Equal(0, result.Applied);
     }
 
     [Fact]
@@ -108,7 +109,7 @@ public class KlineGrainTests
             return Task.CompletedTask;
         };
 
-        await host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false));
+        await host.Mint().Settle(FakeSources.Name, new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false));
 
         Assert.Equal(0, archivedAtStateWrite);
         Assert.Equal([KlineInterval.S1, KlineInterval.S5], _archive.AllOf(TradeMaker.Symbol).Select(k => k.Interval));
@@ -122,7 +123,7 @@ public class KlineGrainTests
         Task saving;
         using (_archive.HoldWrites())
         {
-            saving = host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false));
+            saving = host.Mint().Settle(FakeSources.Name, new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false));
             await _archive.WaitForHeldWrites(1, TestContext.Current.CancellationToken);
             var result = await Ingest(host, Trade(2, 20));
             Assert.Equal(1, result.Applied);
@@ -138,11 +139,11 @@ public class KlineGrainTests
         await using var host = await Start();
         await Ingest(host, Trade(0, 0), Trade(1, 10));
         _archive.IsUnavailable = true;
-        await Assert.ThrowsAsync<ArchiveUnavailableException>(() => host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false)));
+        await Assert.ThrowsAsync<ArchiveUnavailableException>(() => host.Mint().Settle(FakeSources.Name, new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false)));
         await Ingest(host, Trade(2, 20));
         _archive.IsUnavailable = false;
 
-        await host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(20), IsLive: false));
+        await host.Mint().Settle(FakeSources.Name, new SourceClock(TradeMaker.Start.AddSeconds(20), IsLive: false));
 
         Assert.Equal(2, _archive.AllOf(TradeMaker.Symbol).Count(k => k.Interval == KlineInterval.S1));
     }
