@@ -20,6 +20,13 @@ public sealed record TradeBatch
     /// <summary>With these the mint has every trade up to the present since <see cref="IKlineGrain.Begin"/>: the source's clock counts for it from here on.</summary>
     [Id(3)]
     public bool IsCaughtUp { get; init; }
+
+    /// <summary>
+    /// The activation (<see cref="IngestResult.Activation"/>) that has trades which came before these and are not saved; 0: all are. Another one takes nothing and answers
+    /// with its own number, so that trades stay in their order when the others come again.
+    /// </summary>
+    [Id(4)]
+    public long Activation { get; init; }
 }
 
 /// <summary>What became of a batch. Immutable.</summary>

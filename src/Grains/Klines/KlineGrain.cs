@@ -126,6 +126,11 @@ public sealed partial class KlineGrain(
             return new IngestResult { Activation = _activation, Refusal = refusal };
         }
 
+        if (batch.Activation != 0 && batch.Activation != _activation)
+        {
+            return new IngestResult { Activation = _activation };
+        }
+
         var builder = Builder(batch.Source);
         var trades = batch.Trades;
         for (var i = 0; i < trades.Length; i++)

@@ -46,6 +46,9 @@ internal sealed class Lane(string symbol, IKlineGrain grain)
     /// <summary>The activation that took what is not saved.</summary>
     public long Activation { get; private set; }
 
+    /// <summary>For <see cref="TradeBatch.Activation"/>.</summary>
+    public long Required => IsUnsaved ? Activation : 0;
+
     /// <summary>The grain took trades that no save has covered since.</summary>
     public bool IsUnsaved => _saved < _delivered;
 

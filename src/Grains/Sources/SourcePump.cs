@@ -211,7 +211,7 @@ internal sealed partial class SourcePump : IDisposable
         using var checkpoints = _time.CreateTimer(_ => _ = CheckpointByTimer(), null, CheckpointInterval, CheckpointInterval);
         using var visits = _time.CreateTimer(_ => _visits = _visits.IsCompleted ? VisitByTimer() : _visits, null, VisitInterval, VisitInterval);
         var (retry, rewind) = (FirstRetry, TimeSpan.Zero);
-        var rewound = _time.GetTimestamp();
+        long? rewound = null;
         var checkpoint = _stored.Checkpoint;
         while (!_stop.IsCancellationRequested)
         {
@@ -258,7 +258,7 @@ internal sealed partial class SourcePump : IDisposable
             if (reading.IsCancellationRequested && !_stop.IsCancellationRequested)
             {
                 // At once, unless it happens again and again.
-                rewind = _time.GetElapsedTime(rewound) > LastRetry * 2 ? TimeSpan.Zero : rewind == TimeSpan.Zero ? FirstRetry : rewind * 2 < LastRetry ? rewind * 2 : LastRetry;
+                rewind = rewound is null || _time.GetElapsedTime(rewound.Value) > LastRetry * 2 ? TimeSpan.Zero : rewind == TimeSpan.Zero ? FirstRetry : rewind * 2 < LastRetry ? rewind * 2 : LastRetry;
                 await Delivered();
                 await Wait(rewind, _stop.Token);
                 checkpoint = await Rewind();
@@ -413,8 +413,25 @@ internal sealed partial class SourcePump : IDisposable
                 var reading = _reading.Token;
                 try
                 {
-                    var result = await Deliver(lane, batch);
+                    long required;
+                    lock (_lock)
+                    {
+                        required = lane.Required;
+                    }
+
+                    var result = await Deliver(lane, batch, required);
                     retry = FirstRetry;
+                    if (required != 0 && result.Activation != required && result.Refusal is null)
+                    {
+                        // Another activation, and it took nothing. What the other had is lost, or was saved meanwhile.
+                        if (IsLost(lane, result.Activation))
+                        {
+                            break;
+                        }
+
+                        continue;
+                    }
+
                     Delivered(lane, batch, result);
                     if (batch.History is not null && result.Refusal is null)
                     {
@@ -444,20 +461,19 @@ internal sealed partial class SourcePump : IDisposable
         }
     }
 
-    private async Task<IngestResult> Deliver(Lane lane, Batch batch)
+    private async Task<IngestResult> Deliver(Lane lane, Batch batch, long required)
     {
         if (batch.History is { } history)
         {
             // Refused before anything is written, if another source feeds the symbol.
-            var result = await lane.Grain.Ingest(new TradeBatch { Source = _description.Name, Trades = [] });
-            if (result.Refusal is not null)
+            var result = await lane.Grain.Ingest(new TradeBatch { Source = _description.Name, Trades = [], Activation = required });
+            if (result.Refusal is not null || (required != 0 && result.Activation != required))
             {
                 return result;
             }
 
             // What the grain has final and not archived goes first: the venue's own klines of the same buckets stand.
-            if (IsLost(lane, result.Activation)
-                || !(await lane.Grain.Save(new SourceClock(history.WholeTo ?? DateTimeOffset.MinValue, IsLive: false), result.Activation)).IsSaved)
+            if (!(await lane.Grain.Save(new SourceClock(history.WholeTo ?? DateTimeOffset.MinValue, IsLive: false), result.Activation)).IsSaved)
             {
                 throw new InvalidOperationException("The grain has left memory meanwhile.");
             }
@@ -477,6 +493,7 @@ internal sealed partial class SourcePump : IDisposable
             Trades = batch.Trades,
             IsSlotOrder = batch.Kind == BatchKind.SlotOrder,
             IsCaughtUp = batch.Kind == BatchKind.CaughtUp,
+            Activation = required,
         });
     }
 
