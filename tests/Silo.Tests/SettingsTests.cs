@@ -7,7 +7,7 @@ public class SettingsTests
 {
     public static TheoryData<string[], string[]> Wrong => new()
     {
-        { ["--Kline:Sources:0:Kind", "Binance"], ["Kline:Sources:0:Kind", "Binance", "not ready", "Replay"] },
+        { ["--Kline:Sources:0:Kind", "Binance", "--Kline:Sources:0:MaxGap", "2.00:00:00"], ["Kline:Sources:0:MaxGap", "2.00:00:00"] },
         { ["--Kline:Sources:0:Kind", "Nonsense"], ["Kline:Sources:0:Kind", "Nonsense", "Replay"] },
         { ["--Kline:Sources:0:Kind", "Replay", "--Kline:Sources:0:Format", "Csv", "--Kline:Sources:0:Path", ServerProcess.ProgramPath], ["Kline:Sources:0:Format", "Csv", "BinanceAggTradesCsv"] },
         { ["--Kline:Sources:0:Kind", "Replay", "--Kline:Sources:0:Format", "SolanaLogs", "--Kline:Sources:0:Path", "/no/such/file"], ["Kline:Sources:0:Path", "/no/such/file"] },

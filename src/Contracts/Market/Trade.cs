@@ -51,7 +51,10 @@ public readonly record struct Trade
     [Id(8)]
     public int Count { get; init; } = 1;
 
-    /// <summary>The event time is an estimate, because the chain's block time of the slot was not known in time.</summary>
+    /// <summary>
+    /// The event time is an estimate, because the chain's block time of the slot was not known in time. Once it is known the trade is delivered again without
+    /// this mark, and moves to its right place.
+    /// </summary>
     [Id(9)]
     public bool IsEventTimeEstimated { get; init; }
 

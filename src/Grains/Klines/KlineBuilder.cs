@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using KlineOrleans.Contracts;
 
 namespace KlineOrleans.Grains;
@@ -31,6 +32,11 @@ public enum ApplyResult
 /// <see cref="BeginFrom"/> starts from klines that somebody else built. Their sums stand beside those of the trades since (<see cref="Level.Seed"/>) and join
 /// them when the bucket ends, so that they flow into no longer interval: each longer one has its own.
 /// </para>
+/// <para>
+/// A trade whose event time is an estimate is in no sum: its buckets exist and are shown with it, so that it can move without a trace when it is delivered again
+/// with the right time. A bucket that holds one does not become final for <see cref="EstimateHold"/>. After that it does, and moving the trade is a correction
+/// of both klines; but a stored kline cannot be taken back: its only trade stays where it was.
+/// </para>
 /// <para>Sums are exact to 28 significant digits: adding more rounds, and order may then show in the last digit.</para>
 /// </remarks>
 public sealed class KlineBuilder
@@ -38,12 +44,21 @@ public sealed class KlineBuilder
     /// <summary>Flat klines announced at once, per interval, after a long silence. Older ones are derived by whoever reads history.</summary>
     public const int MostFlatKlines = 1_000;
 
+    /// <summary>How long, by the clock, a bucket waits for the right time of a trade that was estimated to be in it before it becomes final.</summary>
+    public static readonly TimeSpan EstimateHold = TimeSpan.FromMinutes(1);
+
+    /// <summary>How much longer than the window an estimate is remembered: as far as it may be off.</summary>
+    private const long EstimateSlack = 2 * TimeSpan.TicksPerMinute;
+
     private const byte StateVersion = 3;
 
     private static readonly Comparer<Kline> ByOpenTime = Comparer<Kline>.Create(static (a, b) => a.OpenTime.CompareTo(b.OpenTime));
 
     private readonly Level[] _levels;
     private readonly RecentTrades _recent = new();
+
+    /// <summary>Trades whose event time is an estimate, in the order of arrival; few. They are in <see cref="_recent"/> too.</summary>
+    private readonly List<Trade> _estimated = [];
     private readonly long _grace;
     private readonly long _window;
 
@@ -103,12 +118,14 @@ public sealed class KlineBuilder
             var next = long.MaxValue;
             foreach (var level in _levels)
             {
-                // A bucket that only a part is known of is never stored.
                 if (level.Finals < level.Closed.Count)
                 {
-                    next = Math.Min(next, DueOf(level, level.Closed[level.Finals].Sums.Open));
+                    var open = level.Closed[level.Finals].Sums.Open;
+                    next = Math.Min(next, Math.Max(DueOf(level, open), HeldUntil(level, open)));
                 }
-                else if (level.Current.Exists && level.Current.Open != level.Partial)
+
+                // A bucket that only a part is known of is never stored.
+                if (level.Current.Exists && level.Current.Open != level.Partial)
                 {
                     next = Math.Min(next, DueOf(level, level.Current.Open));
                 }
@@ -149,7 +166,7 @@ public sealed class KlineBuilder
             return false;
         }
 
-        return !_recent.Contains(trade.Order.Id) && LacksHistory(trade);
+        return (!_recent.Contains(trade.Order.Id) || (!trade.IsEventTimeEstimated && FindEstimated(trade.Order.Id) >= 0)) && LacksHistory(trade);
     }
 
     /// <summary>Whether a kline that the trade is in or would be in stands in the archive only, and the trade is not too late to matter.</summary>
@@ -189,6 +206,7 @@ public sealed class KlineBuilder
         _begun = _clock = Ticks(from);
         IsCatchingUp = true;
         _recent.Clear();
+        _estimated.Clear();
         _historyUsed = long.MinValue;
         Unarchived = 0;
         Forgotten++;
@@ -287,6 +305,7 @@ public sealed class KlineBuilder
                 closed.Sums = Bucket.FromKline(kline);
                 closed.Revision = kline.Revision;
                 closed.IsFinal = true;
+                closed.IsStored = true;
                 level.Finals++;
             }
 
@@ -308,7 +327,13 @@ public sealed class KlineBuilder
 
         if (IsLate(trade))
         {
-            return _recent.Contains(trade.Order.Id) ? ApplyResult.Duplicate : ApplyResult.Late;
+            return _recent.Contains(trade.Order.Id) || FindEstimated(trade.Order.Id) >= 0 ? ApplyResult.Duplicate : ApplyResult.Late;
+        }
+
+        var estimated = FindEstimated(trade.Order.Id);
+        if (estimated >= 0)
+        {
+            return trade.IsEventTimeEstimated ? ApplyResult.Duplicate : Move(estimated, trade);
         }
 
         if (!_recent.TryAdd(trade.Order.Id, seconds))
@@ -316,8 +341,21 @@ public sealed class KlineBuilder
             return ApplyResult.Duplicate;
         }
 
+        if (trade.IsEventTimeEstimated)
+        {
+            _estimated.Add(trade);
+        }
+
+        Place(trade, seconds, null);
+        return ApplyResult.Applied;
+    }
+
+    /// <summary>Puts a trade into its buckets.</summary>
+    /// <param name="from">Where it was until now; buckets that it was in already change in nothing.</param>
+    private void Place(in Trade trade, long seconds, long? from)
+    {
         _changed = true;
-        var added = false;
+        var added = trade.IsEventTimeEstimated;
         for (var i = 0; i < _levels.Length; i++)
         {
             var level = _levels[i];
@@ -348,6 +386,11 @@ public sealed class KlineBuilder
                     added = true;
                 }
             }
+            else if (from is { } old && level.Interval.OpenSeconds(old) == open && level.Find(open) is >= 0 and var same)
+            {
+                // As an estimate it was shown there already.
+                level.Closed[same].Sums.Add(trade);
+            }
             else
             {
                 AddToOlder(level, open, trade);
@@ -361,9 +404,196 @@ public sealed class KlineBuilder
             MakeFinal();
             FindNextDue();
         }
+    }
+
+    private int FindEstimated(in TradeId id)
+    {
+        for (var i = 0; i < _estimated.Count; i++)
+        {
+            if (_estimated[i].Order.Id == id)
+            {
+                return i;
+            }
+        }
+
+        return -1;
+    }
+
+    /// <summary>The right time of a trade that was estimated has come.</summary>
+    private ApplyResult Move(int estimated, in Trade trade)
+    {
+        var was = _estimated[estimated];
+        var old = Seconds(was.EventTime);
+        var seconds = Seconds(trade.EventTime);
+        _estimated.RemoveAt(estimated);
+        foreach (var level in _levels)
+        {
+            var at = level.Find(level.Interval.OpenSeconds(old));
+            if (at >= 0 && level.Interval.OpenSeconds(old) != level.Interval.OpenSeconds(seconds) && level.Closed[at].IsStored && Whole(level, level.Closed[at].Sums).UpdateCount == 0)
+            {
+                // The archive has a kline of this trade alone, and knows no way back.
+                Settle(was);
+                return ApplyResult.Duplicate;
+            }
+        }
+
+        foreach (var level in _levels)
+        {
+            if (level.Interval.OpenSeconds(old) != level.Interval.OpenSeconds(seconds))
+            {
+                Leave(level, was);
+            }
+        }
+
+        // Its own second may be forgotten before the one that it was estimated in.
+        _recent.TryAdd(trade.Order.Id, seconds);
+        Place(trade, seconds, old);
+        foreach (var level in _levels)
+        {
+            _due[level.Index] = DueOf(level);
+        }
+
+        FindNextDue();
+        if (_nextDue <= _clock)
+        {
+            MakeFinal();
+            FindNextDue();
+        }
 
         return ApplyResult.Applied;
     }
+
+    /// <summary>A trade that was estimated to be in a bucket is in another.</summary>
+    private void Leave(Level level, in Trade was)
+    {
+        var at = level.Find(level.Interval.OpenSeconds(Seconds(was.EventTime)));
+        if (at < 0)
+        {
+            // In the newest bucket, which is shown without it from now on.
+            return;
+        }
+
+        ref var closed = ref level.Closed[at];
+        var whole = Whole(level, closed.Sums);
+        var before = whole;
+        before.Add(was);
+        if (whole.UpdateCount > 0)
+        {
+            MarkChanged(level, ref closed);
+            if (closed.IsFinal)
+            {
+                closed.Revision++;
+                MarkUnarchived(ref closed);
+            }
+
+            if (before.LastPrice != whole.LastPrice)
+            {
+                CloseChanged(level, at, before.LastPrice);
+            }
+
+            return;
+        }
+
+        // Nothing is left of it, and nobody has stored it.
+        level.Changed -= closed.IsChanged ? 1 : 0;
+        level.Finals -= closed.IsFinal ? 1 : 0;
+        Unarchived -= closed.IsUnarchived ? 1 : 0;
+        var open = closed.Sums.Open;
+        level.Closed.RemoveAt(at);
+        if (Rules.Empty == EmptyPolicy.Flat && OpenPrice(level, at) is { } close)
+        {
+            AddFlat(level, open, close, RevisionOf(level, at), open < level.FlatFrom);
+        }
+
+        if (Rules.Open == OpenPolicy.PreviousClose && at < level.Closed.Count)
+        {
+            ref var following = ref level.Closed[at];
+            MarkChanged(level, ref following);
+            if (following.IsFinal)
+            {
+                following.Revision++;
+                MarkUnarchived(ref following);
+            }
+        }
+    }
+
+    /// <summary>An estimate that nobody will correct becomes part of the sums.</summary>
+    private void Settle(in Trade trade)
+    {
+        foreach (var level in _levels)
+        {
+            var open = level.Interval.OpenSeconds(Seconds(trade.EventTime));
+            if (level.Current.Open == open)
+            {
+                level.Current.Add(trade);
+                return;
+            }
+
+            var at = level.Find(open);
+            if (at >= 0)
+            {
+                level.Closed[at].Sums.Add(trade);
+            }
+        }
+    }
+
+    private void SettleOld()
+    {
+        for (var i = _estimated.Count - 1; i >= 0; i--)
+        {
+            if (Ticks(_estimated[i].EventTime) < _clock - _window - EstimateSlack)
+            {
+                var trade = _estimated[i];
+                _estimated.RemoveAt(i);
+                Settle(trade);
+            }
+        }
+    }
+
+    /// <summary>The sums of a bucket with the trades that are estimated to be in it.</summary>
+    private Bucket Whole(Level level, in Bucket sums)
+    {
+        var whole = sums;
+        foreach (ref readonly var trade in CollectionsMarshal.AsSpan(_estimated))
+        {
+            if (level.Interval.OpenSeconds(Seconds(trade.EventTime)) == sums.Open)
+            {
+                whole.Add(trade);
+            }
+        }
+
+        return whole;
+    }
+
+    private bool HoldsEstimate(Level level, long open)
+    {
+        foreach (ref readonly var trade in CollectionsMarshal.AsSpan(_estimated))
+        {
+            if (level.Interval.OpenSeconds(Seconds(trade.EventTime)) == open)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Until when a bucket waits for right times; <see cref="long.MinValue"/> if it does not.</summary>
+    private long HeldUntil(Level level, long open)
+    {
+        var until = long.MinValue;
+        foreach (ref readonly var trade in CollectionsMarshal.AsSpan(_estimated))
+        {
+            if (level.Interval.OpenSeconds(Seconds(trade.EventTime)) == open)
+            {
+                until = Math.Max(until, Ticks(trade.EventTime) + EstimateHold.Ticks);
+            }
+        }
+
+        return until;
+    }
+
+    private decimal CloseOf(Level level, int at) => _estimated.Count == 0 ? level.Closed[at].Sums.LastPrice : Whole(level, level.Closed[at].Sums).LastPrice;
 
     /// <summary>Puts the trades of one slot into the chain's order. Those that were never applied must be applied first.</summary>
     /// <param name="slot">Every trade of the mint in one slot, and so of one event time, in the chain's order. Not empty.</param>
@@ -372,6 +602,31 @@ public sealed class KlineBuilder
         if (slot.Length == 0 || IsLate(slot[0]))
         {
             return;
+        }
+
+        if (_estimated.Count > 0)
+        {
+            // Those whose time is estimated are in no sums: they stand right when they are delivered again.
+            var known = new List<Trade>();
+            foreach (ref readonly var trade in slot)
+            {
+                var at = FindEstimated(trade.Order.Id);
+                if (at >= 0)
+                {
+                    _estimated[at] = _estimated[at] with { Order = trade.Order };
+                    _changed = _currentsChanged = true;
+                }
+                else
+                {
+                    known.Add(trade);
+                }
+            }
+
+            slot = CollectionsMarshal.AsSpan(known);
+            if (slot.Length == 0)
+            {
+                return;
+            }
         }
 
         var seconds = Seconds(slot[0].EventTime);
@@ -395,7 +650,7 @@ public sealed class KlineBuilder
             }
 
             ref var closed = ref level.Closed[at];
-            var closeBefore = closed.Sums.LastPrice;
+            var closeBefore = CloseOf(level, at);
             if (!closed.Sums.SetOrder(slot))
             {
                 continue;
@@ -408,7 +663,7 @@ public sealed class KlineBuilder
                 MarkUnarchived(ref closed);
             }
 
-            if (closeBefore != closed.Sums.LastPrice)
+            if (closeBefore != CloseOf(level, at))
             {
                 CloseChanged(level, at, closeBefore);
             }
@@ -428,8 +683,8 @@ public sealed class KlineBuilder
         {
             var level = _levels[i];
             Newest(level, ref newest);
-            var isShown = newest.Exists && newest.Open != level.Partial;
-            var shown = level.Seed is { } seed ? seed.And(newest) : newest;
+            var shown = Shown(level, newest);
+            var isShown = shown is { Exists: true, UpdateCount: > 0 } && shown.Open != level.Partial;
             var from = into.Count;
             if (_currentsChanged && isShown && level.FlatBegun > shown.Open)
             {
@@ -491,9 +746,10 @@ public sealed class KlineBuilder
                 into.Add(ToKline(level, at));
             }
 
-            if (newest.Exists && newest.Open != level.Partial)
+            var shown = Shown(level, newest);
+            if (shown is { Exists: true, UpdateCount: > 0 } && shown.Open != level.Partial)
             {
-                into.Add((level.Seed is { } seed ? seed.And(newest) : newest).ToKline(level.Interval, OpenOf(level, level.Closed.Count), Rules.WicksIgnoreOpen, isFinal: false, revision: 0));
+                into.Add(shown.ToKline(level.Interval, OpenOf(level, level.Closed.Count), Rules.WicksIgnoreOpen, isFinal: false, revision: 0));
             }
         }
     }
@@ -557,6 +813,18 @@ public sealed class KlineBuilder
         writer.Write(_clock);
         writer.Write(_begun);
         writer.Write(IsCatchingUp);
+        writer.Write(_estimated.Count);
+        foreach (ref readonly var trade in CollectionsMarshal.AsSpan(_estimated))
+        {
+            writer.Write(trade.Order);
+            writer.Write(Ticks(trade.EventTime));
+            writer.Write(trade.Price.Value);
+            writer.Write(trade.BaseAmount);
+            writer.Write(trade.QuoteAmount);
+            writer.Write((byte)trade.TakerSide);
+            writer.Write(trade.Count);
+        }
+
         writer.Write(_levels.Length + _gone.Count);
         foreach (var level in _levels.Concat(_gone))
         {
@@ -574,6 +842,7 @@ public sealed class KlineBuilder
             writer.Write(level.FlatFrom);
             writer.Write(level.FlatBegun);
             writer.Write(level.Current);
+            writer.Write(level.NewestBegun);
             writer.Write(level.Partial);
             writer.Write(level.Seed is not null);
             if (level.Seed is { } seed)
@@ -583,7 +852,7 @@ public sealed class KlineBuilder
 
             // Final klines that the archive has are not needed again: they are read back if a late trade wants them.
             var from = 0;
-            while (from < level.Finals && !level.Closed[from].IsUnarchived)
+            while (from < level.Finals && !level.Closed[from].IsUnarchived && !HoldsEstimate(level, level.Closed[from].Sums.Open))
             {
                 from++;
             }
@@ -641,6 +910,30 @@ public sealed class KlineBuilder
         var clock = reader.ReadInt64();
         var begun = version > 1 ? reader.ReadInt64() : long.MinValue;
         var isCatchingUp = version > 1 && reader.ReadBoolean();
+        var estimated = new List<Trade>();
+        if (version > 1)
+        {
+            for (var n = reader.ReadInt32(); n > 0; n--)
+            {
+                var order = reader.ReadOrder();
+                var time = FromTicks(reader.ReadInt64());
+                estimated.Add(new Trade
+                {
+                    // Nobody looks at these two again.
+                    Symbol = "",
+                    ReceivedTime = time,
+                    Order = order,
+                    EventTime = time,
+                    Price = new Price(reader.ReadDecimal()),
+                    BaseAmount = reader.ReadDecimal(),
+                    QuoteAmount = reader.ReadDecimal(),
+                    TakerSide = (TakerSide)reader.ReadByte(),
+                    Count = reader.ReadInt32(),
+                    IsEventTimeEstimated = true,
+                });
+            }
+        }
+
         var levels = new List<Level>();
         for (var n = reader.ReadInt32(); n > 0; n--)
         {
@@ -653,6 +946,7 @@ public sealed class KlineBuilder
             _begun = begun,
             IsCatchingUp = isCatchingUp,
         };
+        builder._estimated.AddRange(estimated);
         builder.Take(levels);
         builder._recent.Read(ref reader);
         foreach (var level in builder._levels)
@@ -681,6 +975,7 @@ public sealed class KlineBuilder
         level.Current = reader.ReadBucket();
         if (version > 1)
         {
+            level.NewestBegun = reader.ReadInt64();
             level.Partial = reader.ReadInt64();
             level.Seed = reader.ReadBoolean() ? new Seed(reader.ReadBucket()) : null;
         }
@@ -703,6 +998,9 @@ public sealed class KlineBuilder
             closed.Revision = reader.ReadInt32();
             closed.IsFinal = reader.ReadBoolean();
             closed.IsUnarchived = reader.ReadBoolean();
+
+            // It may have been stored after the state was.
+            closed.IsStored = closed.IsFinal;
             level.Finals += closed.IsFinal ? 1 : 0;
         }
 
@@ -765,6 +1063,7 @@ public sealed class KlineBuilder
             if (shorter.Exists)
             {
                 level.Current = Bucket.Empty(running);
+                level.NewestBegun = running;
             }
         }
     }
@@ -805,7 +1104,7 @@ public sealed class KlineBuilder
             ref var closed = ref level.Closed[at];
             if (closed.IsUnarchived)
             {
-                closed.IsTaken = true;
+                closed.IsTaken = closed.IsStored = true;
                 into.Add(ToKline(level, at));
             }
         }
@@ -853,6 +1152,11 @@ public sealed class KlineBuilder
         }
 
         _clock = clock;
+        if (_estimated.Count > 0)
+        {
+            SettleOld();
+        }
+
         if (_clock >= _nextDue)
         {
             MakeFinal();
@@ -884,7 +1188,7 @@ public sealed class KlineBuilder
                 Close(i);
             }
 
-            while (level.Finals < level.Closed.Count && DueOf(level, level.Closed[level.Finals].Sums.Open) <= _clock)
+            while (level.Finals < level.Closed.Count && DueOf(level, level.Closed[level.Finals].Sums.Open) <= _clock && HeldUntil(level, level.Closed[level.Finals].Sums.Open) <= _clock)
             {
                 AnnounceFlats(level, level.Closed[level.Finals].Sums.Open);
                 MarkFinal(level, level.Finals);
@@ -950,21 +1254,29 @@ public sealed class KlineBuilder
             return;
         }
 
-        ref var closed = ref level.Closed.Add();
-        closed.Sums = level.Seed is { } seed ? seed.And(level.Current) : level.Current;
+        var sums = level.Seed is { } seed ? seed.And(level.Current) : level.Current;
         level.Seed = null;
         level.Current = Bucket.Empty(Bucket.None);
+        if (sums.UpdateCount == 0 && !HoldsEstimate(level, sums.Open))
+        {
+            // Its only trade has moved away.
+            return;
+        }
+
+        ref var closed = ref level.Closed.Add();
+        closed.Sums = sums;
         MarkChanged(level, ref closed);
         for (var open = closed.Sums.Open + level.Length; open <= level.FlatBegun; open += level.Length)
         {
             // Begun flat before a late trade came: they follow its close now.
-            AddFlat(level, open, closed.Sums.LastPrice, 0, isFinal: false);
+            AddFlat(level, open, CloseOf(level, level.Closed.Count - 1), 0, isFinal: false);
         }
     }
 
     private void Begin(Level level, long open)
     {
         level.Current = Bucket.Empty(open);
+        level.NewestBegun = open;
         if (level.FlatFrom == long.MinValue)
         {
             // No flat kline stands before the first trade.
@@ -1000,7 +1312,7 @@ public sealed class KlineBuilder
         if (inserted)
         {
             at = ~at;
-            var isFinal = DueOf(level, open) <= _clock;
+            var isFinal = DueOf(level, open) <= _clock && (at < level.Finals || (at == level.Finals && HeldUntil(level, open) <= _clock));
             var revisionBefore = RevisionOf(level, at);
             closeBefore = OpenOf(level, at);
             ref var added = ref level.Closed.Insert(at);
@@ -1009,6 +1321,9 @@ public sealed class KlineBuilder
             if (!isFinal)
             {
                 BecomesDue(level, DueOf(level, open));
+
+                // The first trade of all may have been ahead of the clock: what lies before it is not final for that.
+                level.FlatFrom = Math.Min(level.FlatFrom, open);
             }
             else
             {
@@ -1026,11 +1341,29 @@ public sealed class KlineBuilder
         }
         else
         {
-            closeBefore = level.Closed[at].Sums.LastPrice;
+            closeBefore = CloseOf(level, at);
         }
 
         ref var closed = ref level.Closed[at];
-        closed.Sums.Add(trade);
+        if (!trade.IsEventTimeEstimated)
+        {
+            closed.Sums.Add(trade);
+        }
+        else if (!inserted)
+        {
+            // It is shown there by now: before, it was not.
+            var before = closed.Sums;
+            foreach (ref readonly var other in CollectionsMarshal.AsSpan(_estimated)[..^1])
+            {
+                if (level.Interval.OpenSeconds(Seconds(other.EventTime)) == open)
+                {
+                    before.Add(other);
+                }
+            }
+
+            closeBefore = before.LastPrice;
+        }
+
         MarkChanged(level, ref closed);
         if (closed.IsFinal)
         {
@@ -1039,7 +1372,7 @@ public sealed class KlineBuilder
             _historyUsed = _historyUsed == long.MinValue ? long.MinValue : _clock;
         }
 
-        if (closeBefore != closed.Sums.LastPrice || inserted)
+        if (closeBefore != CloseOf(level, at) || inserted)
         {
             CloseChanged(level, at, closeBefore);
         }
@@ -1048,7 +1381,7 @@ public sealed class KlineBuilder
     /// <summary>The close that the kline after <paramref name="at"/> follows on has changed: that kline's open, and the flat klines between them.</summary>
     private void CloseChanged(Level level, int at, decimal? closeBefore)
     {
-        var close = level.Closed[at].Sums.LastPrice;
+        var close = CloseOf(level, at);
         var next = at + 1;
         if (Rules.Open == OpenPolicy.PreviousClose && closeBefore != close)
         {
@@ -1173,15 +1506,24 @@ public sealed class KlineBuilder
         shorter = sums;
     }
 
+    /// <summary>The newest bucket as it is shown: with what another counted of it, and with estimates.</summary>
+    private Bucket Shown(Level level, in Bucket newest)
+    {
+        var shown = level.Seed is { } seed ? seed.And(newest) : newest;
+        return _estimated.Count == 0 ? shown : Whole(level, shown);
+    }
+
     private Kline ToKline(Level level, int at)
     {
         ref var closed = ref level.Closed[at];
-        return closed.Sums.ToKline(level.Interval, OpenOf(level, at), Rules.WicksIgnoreOpen, closed.IsFinal, closed.Revision);
+        return (_estimated.Count == 0 ? closed.Sums : Whole(level, closed.Sums)).ToKline(level.Interval, OpenOf(level, at), Rules.WicksIgnoreOpen, closed.IsFinal, closed.Revision);
     }
 
     /// <summary>What the policy makes the kline at <paramref name="at"/> (its number among the closed; their count: the newest) open with; null: its first trade.</summary>
-    private decimal? OpenOf(Level level, int at) =>
-        Rules.Open != OpenPolicy.PreviousClose ? null : at > 0 ? level.Closed[at - 1].Sums.LastPrice : level.BaseClose;
+    private decimal? OpenOf(Level level, int at) => Rules.Open != OpenPolicy.PreviousClose ? null : OpenPrice(level, at);
+
+    /// <summary>The close before the kline at <paramref name="at"/>.</summary>
+    private decimal? OpenPrice(Level level, int at) => at > 0 ? CloseOf(level, at - 1) : level.BaseClose;
 
     /// <summary>The close of the newest of these klines that end at or before a bucket's open.</summary>
     private static decimal? CloseBefore(long open, ReadOnlySpan<Kline?> klines)
@@ -1200,7 +1542,7 @@ public sealed class KlineBuilder
 
     private static int RevisionOf(Level level, int at) => at > 0 ? level.Closed[at - 1].Revision : level.BaseRevision;
 
-    private static decimal? CloseOfFinals(Level level) => level.Finals > 0 ? level.Closed[level.Finals - 1].Sums.LastPrice : level.BaseClose;
+    private decimal? CloseOfFinals(Level level) => level.Finals > 0 ? CloseOf(level, level.Finals - 1) : level.BaseClose;
 
     private void FindNextDue()
     {
@@ -1219,11 +1561,14 @@ public sealed class KlineBuilder
         var due = long.MaxValue;
         if (level.Finals < level.Closed.Count)
         {
-            due = DueOf(level, level.Closed[level.Finals].Sums.Open);
+            var open = level.Closed[level.Finals].Sums.Open;
+            due = Math.Max(DueOf(level, open), HeldUntil(level, open));
         }
-        else if (level.Current.Exists)
+
+        if (level.Current.Exists)
         {
-            due = DueOf(level, level.Current.Open);
+            // Before one that is held: it ends with those of the longer intervals.
+            due = Math.Min(due, DueOf(level, level.Current.Open));
         }
 
         if (Rules.Empty == EmptyPolicy.Flat && level.FlatFrom != long.MinValue)
@@ -1247,7 +1592,7 @@ public sealed class KlineBuilder
         var keepFrom = (_clock - _window) / TimeSpan.TicksPerSecond - 1;
         foreach (var level in _levels)
         {
-            while (level.Finals > 0 && !level.Closed[0].IsUnarchived && !level.Closed[0].IsChanged
+            while (level.Finals > 0 && !level.Closed[0].IsUnarchived && !level.Closed[0].IsChanged && !HoldsEstimate(level, level.Closed[0].Sums.Open)
                 && (_historyUsed == long.MinValue || level.Closed[0].Sums.Open + level.Length <= keepFrom))
             {
                 ref var oldest = ref level.Closed[0];
@@ -1276,6 +1621,9 @@ public sealed class KlineBuilder
 
         /// <summary>Given out by <see cref="TakeUnarchived"/> and unchanged since.</summary>
         public bool IsTaken;
+
+        /// <summary>The archive may have it, in this or an earlier form.</summary>
+        public bool IsStored;
     }
 
     /// <summary>Sums of the beginning of a bucket. Immutable.</summary>
@@ -1288,9 +1636,9 @@ public sealed class KlineBuilder
         /// <summary>The whole bucket: these sums and those of the trades since.</summary>
         public Bucket And(in Bucket since)
         {
-            var sums = _sums;
-            sums.Add(since);
-            return sums;
+            var whole = _sums;
+            whole.Add(since);
+            return whole;
         }
     }
 
@@ -1341,8 +1689,11 @@ public sealed class KlineBuilder
         /// <summary>Flat policy: the newest bucket announced as begun and empty.</summary>
         public long FlatBegun = long.MinValue / 2;
 
+        /// <summary>The newest bucket that ever began: no older one may begin after it, even if its only trade has moved away, because longer intervals have gone on too.</summary>
+        public long NewestBegun = long.MinValue;
+
         /// <summary>Open time of the newest bucket with trades.</summary>
-        public long Newest => Current.Exists ? Current.Open : Closed.Count > 0 ? Closed[Closed.Count - 1].Sums.Open : CoveredFrom == long.MinValue ? long.MinValue : CoveredFrom - 1;
+        public long Newest => Current.Exists ? Current.Open : Math.Max(NewestBegun, Closed.Count > 0 ? Closed[Closed.Count - 1].Sums.Open : CoveredFrom == long.MinValue ? long.MinValue : CoveredFrom - 1);
 
         /// <summary>The place of a bucket among the closed, or the complement of the place where it would stand.</summary>
         public int Find(long open)

@@ -49,6 +49,18 @@ internal sealed class Ring<T>
         return ref inserted;
     }
 
+    /// <summary>Removes the item at <paramref name="index"/>; moves what is newer.</summary>
+    public void RemoveAt(int index)
+    {
+        for (var i = index; i < Count - 1; i++)
+        {
+            this[i] = this[i + 1];
+        }
+
+        this[Count - 1] = default!;
+        Count--;
+    }
+
     public void RemoveFirst()
     {
         this[0] = default!;

@@ -69,7 +69,6 @@ internal static class Startup
         Addresses.Configure(builder);
 
         builder.Services.AddTradeSources(builder.Configuration);
-        RefuseUnfinishedKinds(builder.Configuration);
         builder.Services.AddKlineStorage(builder.Configuration);
         builder.Services.AddKlineGrains();
         GrainEngine.Add(builder);
@@ -81,18 +80,6 @@ internal static class Startup
         var app = builder.Build();
         app.MapKlineWeb();
         return app;
-    }
-
-    /// <summary>A live Binance source begins with klines of the past, which nothing joins to the live ones yet: its first longer klines would be wrong.</summary>
-    private static void RefuseUnfinishedKinds(IConfiguration configuration)
-    {
-        foreach (var source in configuration.GetSection("Kline:Sources").GetChildren())
-        {
-            if (string.Equals(source["Kind"], "Binance", StringComparison.OrdinalIgnoreCase))
-            {
-                throw new ConfigurationException([$"{source.Path}:Kind: '{source["Kind"]}' is not ready in this version. Allowed: Replay, Simulation, Solana. Recorded trades of Binance can be replayed."]);
-            }
-        }
     }
 
     private static async Task<int> Refuse(int code, IEnumerable<string> reasons)

@@ -1,6 +1,7 @@
 using FsCheck;
 using FsCheck.Fluent;
 using KlineOrleans.Contracts;
+using KlineOrleans.Testing;
 
 namespace KlineOrleans.Grains.Tests;
 

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using KlineOrleans.Contracts;
+using KlineOrleans.Testing;
 
 namespace KlineOrleans.Grains.Tests;
 

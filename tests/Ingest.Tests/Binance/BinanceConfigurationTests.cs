@@ -88,16 +88,23 @@ public sealed class BinanceConfigurationTests
     [InlineData("binance1|Spot|1|A=-1;")]
     [InlineData("binance1|Spot|1|A=1;A=2;")]
     [InlineData("binance1|Spot|1|=1;")]
+    [InlineData("binance1|Spot|1|A=1@;")]
+    [InlineData("binance1|Spot|1|A=1@x;")]
+    [InlineData("binance1|Spot|1|A@1=1;")]
     public void Checkpoint_that_is_none_is_refused(string text) => Assert.Null(BinanceCheckpoint.TryParse(text));
 
     [Fact]
     public void Checkpoint_reads_what_it_wrote()
     {
-        var checkpoint = new BinanceCheckpoint(BinanceVenue.CoinM, DateTimeOffset.FromUnixTimeMilliseconds(1_626_916_403_852), new Dictionary<string, long> { ["BTCUSD_PERP"] = 17, ["A"] = 0 });
-        Assert.Equal("binance1|CoinM|1626916403852|BTCUSD_PERP=17;A=0;", checkpoint.ToString());
+        var checkpoint = new BinanceCheckpoint(BinanceVenue.CoinM, DateTimeOffset.FromUnixTimeMilliseconds(1_626_916_403_852), new Dictionary<string, long> { ["BTCUSD_PERP"] = 17, ["A"] = 0 })
+        {
+            FirstFill = new Dictionary<string, DateTimeOffset> { ["A"] = DateTimeOffset.FromUnixTimeMilliseconds(1_626_916_400_007) },
+        };
+        Assert.Equal("binance1|CoinM|1626916403852|BTCUSD_PERP=17;A=0@1626916400007;", checkpoint.ToString());
         var read = BinanceCheckpoint.TryParse(checkpoint.ToString())!;
         Assert.Equal((checkpoint.Venue, checkpoint.Clock), (read.Venue, read.Clock));
         Assert.Equal(checkpoint.Next, read.Next);
+        Assert.Equal(checkpoint.FirstFill, read.FirstFill);
     }
 
     private static IReadOnlyList<SourceOptions> Read(params (string Key, string Value)[] settings) => SourceConfiguration.Read(Configuration(settings));

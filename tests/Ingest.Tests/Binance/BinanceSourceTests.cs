@@ -381,6 +381,40 @@ public sealed class BinanceSourceTests
         Assert.Equal(Monday.AddHours(40), run.History["AAAUSDT"].From);
         Assert.Equal(40, run.History["AAAUSDT"].Klines.Count(k => k.Interval == KlineInterval.H1));
         Assert.Contains("longer than MaxGap", run.Source.GetStatus().Error, StringComparison.Ordinal);
+
+        // What was held lacks trades: nothing of it becomes final before it is replaced.
+        var chunks = run.Chunks;
+        var began = chunks.ToList().FindIndex(c => !c.History.IsEmpty);
+        Assert.Equal(Monday.AddHours(10), run.History["AAAUSDT"].WholeTo);
+        Assert.All(chunks.Take(began + 1), c => Assert.Equal(new SourceClock(Monday.AddHours(10), IsLive: false), c.Clock));
+        Assert.Equal(["AAAUSDT"], chunks.Skip(began).SelectMany(c => c.CaughtUp));
+    }
+
+    [Fact]
+    public async Task Symbol_that_has_not_caught_up_when_the_server_stops_catches_up_where_it_was_and_is_told_then()
+    {
+        var time = new ManualTimeProvider(Monday.AddHours(4).AddSeconds(50));
+        await using var venue = await FakeBinanceVenue.Start(time);
+        venue.List("AAAUSDT");
+        var market = new VenueMarket(5, ["AAAUSDT"]);
+        venue.Remember(Enumerable.Range(0, 3_000).Select(i => market.Next("AAAUSDT", Monday.AddHours(4).AddMilliseconds(10 * i).ToUnixTimeMilliseconds())));
+        string checkpoint;
+        await using (var first = new BinanceRun(BinanceRun.Options(venue, "AAAUSDT"), time: time))
+        {
+            await first.UntilBegun(["AAAUSDT"]);
+            checkpoint = first.Chunks.First(c => !c.History.IsEmpty).Checkpoint;
+            Assert.DoesNotContain(first.Chunks.TakeWhile(c => c.CaughtUp.IsEmpty), c => BinanceCheckpoint.TryParse(c.Checkpoint)!.FirstFill.Count == 0);
+            Assert.Empty(BinanceCheckpoint.TryParse(first.Chunks.First(c => !c.CaughtUp.IsEmpty).Checkpoint)!.FirstFill);
+        }
+
+        await using var second = new BinanceRun(BinanceRun.Options(venue, "AAAUSDT"), checkpoint, time);
+        await second.Until(r => r.Source.GetStatus().State == SourceState.Live && r.Count == 3_000, "all trades");
+        Assert.Empty(second.History);
+        var told = second.Chunks.ToList().FindIndex(c => !c.CaughtUp.IsEmpty);
+        Assert.Equal(3_000, second.Chunks.Take(told).Sum(c => c.Trades.Length));
+
+        // As before the stop: no trade is received at a later time than its own.
+        Assert.All(second.Given("AAAUSDT"), t => Assert.True(t.ReceivedTime <= t.EventTime));
     }
 
     [Fact]

@@ -92,7 +92,14 @@ internal sealed class FakeConnection(WebSocket socket, Action abort)
         {
             Subscriptions.Clear();
             _outbox.Writer.TryComplete();
-            abort();
+            try
+            {
+                abort();
+            }
+            catch (ObjectDisposedException)
+            {
+                // It has just ended by itself.
+            }
         }
     }
 

@@ -85,6 +85,12 @@ public sealed class FakeSolanaNode : IAsyncDisposable
     /// <summary>How many slots what it tells is behind what was played.</summary>
     public int LagSlots { get; set; }
 
+    /// <summary>What it says its cluster's first block is. Default: the main network's.</summary>
+    public string GenesisHash { get; set; } = Genesis;
+
+    /// <summary>How far the block times of slots after the chain's last block are ahead of what the chain's pace makes them.</summary>
+    public TimeSpan TimeAhead { get; set; }
+
     /// <summary>The newest slot it knows.</summary>
     public long Head => Interlocked.Read(ref _head) - LagSlots;
 
@@ -129,7 +135,7 @@ public sealed class FakeSolanaNode : IAsyncDisposable
         else
         {
             var slot = Interlocked.Read(ref _head) + 1;
-            block = new FakeBlock(slot, _chain.Blocks[^1].BlockTime + ((slot - _chain.LastSlot) * 2 / 5), []);
+            block = new FakeBlock(slot, _chain.Blocks[^1].BlockTime + ((slot - _chain.LastSlot) * 2 / 5) + (long)TimeAhead.TotalSeconds, []);
             lock (_lock)
             {
                 _blocks[slot] = block;
@@ -470,7 +476,7 @@ public sealed class FakeSolanaNode : IAsyncDisposable
                 "getSlot" => Result(id, Head),
                 "getHealth" => LagSlots > 150 ? Error(id, -32005, $"Node is behind by {LagSlots} slots") : Result(id, "ok"),
                 "getVersion" => Result(id, new JsonObject { ["solana-core"] = "2.3.6", ["feature-set"] = 3640012085u }),
-                "getGenesisHash" => Result(id, Genesis),
+                "getGenesisHash" => Result(id, GenesisHash),
                 "getFirstAvailableBlock" => Result(id, _chain.FirstSlot),
                 "getBlockTime" => WithBlock(id, (long)parameters![0]!, block => JsonValue.Create(block.BlockTime)),
                 "getBlock" => WithBlock(id, (long)parameters![0]!, block => Block(block, parameters.Count > 1 ? parameters[1] as JsonObject : null)),

@@ -32,8 +32,11 @@ internal sealed partial class LiveFigures(string source, TimeProvider time, ILog
     /// <summary>Trades given with an estimated time.</summary>
     public const string EstimatedTimes = "estimatedTimes";
 
-    /// <summary>Slots whose trades were given with an estimated time that turned out wrong: their klines may hold them in a neighbouring bucket.</summary>
+    /// <summary>Slots whose trades were given with an estimated time that turned out wrong, and were given again with the right one.</summary>
     public const string WrongTimes = "wrongTimes";
+
+    /// <summary>Slots whose time no node told: the estimate stays.</summary>
+    public const string UnknownTimes = "unknownTimes";
 
     /// <summary>Slots in which the order of a mint's trades stays that of arrival, because no node tells the chain's.</summary>
     public const string UnknownOrders = "unknownOrders";

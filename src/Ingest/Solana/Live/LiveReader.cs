@@ -92,6 +92,12 @@ internal sealed class LiveReader : IDisposable
     private SourceState _state = SourceState.Starting;
     private DateTimeOffset _since;
     private long _given;
+
+    // Trades that go out for the first time, in a correction of order.
+    private int _newlyOrdered;
+
+    // Trades that go out again, with the right time.
+    private int _retimed;
     private string? _error;
 
     public LiveReader(string source, SolanaOptions options, TimeProvider time, SkipCounts skipped, LiveFigures figures)
@@ -208,21 +214,27 @@ internal sealed class LiveReader : IDisposable
 
     public void Dispose() => _pool.Dispose();
 
-    private static bool TryReadCheckpoint(string checkpoint, out long slot)
+    /// <summary>solana1|slot, and the genesis hash of the cluster where it was known.</summary>
+    private static bool TryReadCheckpoint(string checkpoint, out long slot, out string? genesis)
     {
-        var bar = checkpoint.IndexOf('|', StringComparison.Ordinal);
+        var parts = checkpoint.Split('|');
         slot = 0;
-        return bar > 0 && checkpoint.AsSpan(0, bar).SequenceEqual(Version)
-            && long.TryParse(checkpoint.AsSpan(bar + 1), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out slot) && slot >= -1;
+        genesis = parts.Length == 3 && parts[2].Length > 0 ? parts[2] : null;
+        return parts.Length is 2 or 3 && parts[0] == Version
+            && long.TryParse(parts[1], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out slot) && slot >= -1;
     }
 
     private async Task<long> Start(string? checkpoint, CancellationToken cancellationToken)
     {
         if (checkpoint is not null)
         {
-            return TryReadCheckpoint(checkpoint, out var saved)
-                ? saved
-                : throw new SourceException($"The saved position of the source '{_source}' cannot be read: '{checkpoint}'.");
+            if (!TryReadCheckpoint(checkpoint, out var saved, out var genesis))
+            {
+                throw new SourceException($"The saved position of the source '{_source}' cannot be read: '{checkpoint}'.");
+            }
+
+            _pool.Genesis = genesis;
+            return saved;
         }
 
         if (_options.StartSlot is { } slot)
@@ -318,6 +330,7 @@ internal sealed class LiveReader : IDisposable
             string reason;
             try
             {
+                await CheckCluster(node, connection.Token);
                 await socket.Run(connection.Token);
                 reason = "ended";
             }
@@ -354,6 +367,21 @@ internal sealed class LiveReader : IDisposable
             index = (index + 1) % _pool.Nodes.Length;
             _pool.Preferred = index;
             await Task.Delay(Backoff.Delay(attempt / _pool.Nodes.Length, FirstReconnect, LastReconnect), _time, cancellationToken);
+        }
+    }
+
+    // With every connection; one that was right before and does not answer just now is not kept from telling of slots and logs.
+    private async Task CheckCluster(NodeHealth node, CancellationToken cancellationToken)
+    {
+        var wasOfCluster = node.IsOfCluster;
+        try
+        {
+            node.IsOfCluster = false;
+            await _pool.CheckCluster(node, cancellationToken);
+        }
+        catch (RpcException e) when (wasOfCluster && e.Origin != RpcOrigin.Cluster)
+        {
+            node.IsOfCluster = true;
         }
     }
 
@@ -455,10 +483,12 @@ internal sealed class LiveReader : IDisposable
         _wasLive = isLive;
         _lastChunk = _time.GetTimestamp();
         _lastCheckpoint = checkpoint;
-        Interlocked.Add(ref _given, _trades.Count);
+        var ordered = TakeOrdered();
+        Interlocked.Add(ref _given, _trades.Count + _newlyOrdered - _retimed);
+        _newlyOrdered = _retimed = 0;
         return new SourceChunk(_trades.DrainToImmutable(), checkpoint, new SourceClock(_clock.Now(isLive), isLive))
         {
-            Ordered = TakeOrdered(),
+            Ordered = ordered,
             Symbols = _symbols.DrainToImmutable(),
         };
     }
@@ -487,7 +517,9 @@ internal sealed class LiveReader : IDisposable
     private string Checkpoint()
     {
         var slot = Interlocked.Read(ref _verified);
-        return string.Create(CultureInfo.InvariantCulture, $"{Version}|{(_unresolved.Count > 0 && _unresolved.Min <= slot ? Math.Max(_floor, _unresolved.Min - 1) : slot)}");
+        slot = _unresolved.Count > 0 && _unresolved.Min <= slot ? Math.Max(_floor, _unresolved.Min - 1) : slot;
+        var position = string.Create(CultureInfo.InvariantCulture, $"{Version}|{slot}");
+        return _pool.Genesis is { } genesis ? $"{position}|{genesis}" : position;
     }
 
     private void TakeSlot(long slot, long root)
@@ -651,7 +683,7 @@ internal sealed class LiveReader : IDisposable
             {
                 Order = new TradeOrder(trade.Order.Id, sequence),
                 EventTime = time ?? (trade.IsEventTimeEstimated ? _times.Resolve(seen.Slot, 0, out _) : trade.EventTime),
-                IsEventTimeEstimated = time is null && trade.IsEventTimeEstimated,
+                IsEventTimeEstimated = time is null,
                 ReceivedTime = now > DateTimeOffset.UnixEpoch ? now : time ?? trade.EventTime,
             };
             if (trade.IsEventTimeEstimated)
@@ -659,19 +691,22 @@ internal sealed class LiveReader : IDisposable
                 _figures.Add(LiveFigures.EstimatedTimes);
             }
 
-            if (time is null)
-            {
-                seen.GivenTime ??= trade.EventTime;
-            }
         }
 
         transaction.IsGiven = true;
+        if (time is null && !seen.HasEstimates)
+        {
+            // A restart from before the slot would learn the time and give the trades with it: so does this life, before its checkpoint passes.
+            seen.HasEstimates = true;
+            _unresolved.Add(seen.Slot);
+            _errands.AskBlockTime(seen.Slot, isWaitedFor: true);
+        }
     }
 
     // Takes the slot from those that hold the checkpoint, if nothing of it is open.
     private void Resolve(SeenSlot seen)
     {
-        if (seen.Waiting is null && !seen.NeedsOrder)
+        if (seen.Waiting is null && !seen.NeedsOrder && (!seen.HasEstimates || seen.IsTimeGivenUp))
         {
             _unresolved.Remove(seen.Slot);
         }
@@ -687,8 +722,16 @@ internal sealed class LiveReader : IDisposable
             case BlockTimeTold { Seconds: { } seconds } told:
                 Learn(told.Slot, seconds);
                 break;
-            case BlockTimeTold:
-                // The wait ends by itself.
+            case BlockTimeTold told:
+                // The wait ends by itself; who was given an estimate keeps it, unless the time is told by the way.
+                if (_book.Find(told.Slot) is { HasEstimates: true, IsTimeGivenUp: false } estimated)
+                {
+                    estimated.IsTimeGivenUp = true;
+                    _figures.Add(LiveFigures.UnknownTimes);
+                    _figures.Warn(LiveFigures.UnknownTimes, $"slot {told.Slot}: no node tells its time; its trades stay where they were estimated to be");
+                    Resolve(estimated);
+                }
+
                 break;
             case PlacesTold told:
                 TakePlaces(told);
@@ -720,20 +763,46 @@ internal sealed class LiveReader : IDisposable
             return;
         }
 
-        if (seen.GivenTime is { } given)
+        if (seen.HasEstimates)
         {
-            seen.GivenTime = null;
-            if (given != DateTimeOffset.FromUnixTimeSeconds(seconds))
-            {
-                _figures.Add(LiveFigures.WrongTimes);
-                _figures.Warn(LiveFigures.WrongTimes, $"slot {slot}: trades were given at {given:O}, its block time is {DateTimeOffset.FromUnixTimeSeconds(seconds):O}");
-            }
+            Retime(seen, DateTimeOffset.FromUnixTimeSeconds(seconds));
         }
 
         if (seen.Waiting is not null)
         {
             GiveWaiting(seen);
         }
+    }
+
+    // Gives again, with the slot's time, what was given with an estimate: who takes it moves it.
+    private void Retime(SeenSlot seen, DateTimeOffset time)
+    {
+        seen.HasEstimates = false;
+        var now = _clock.Now(_wasLive);
+        DateTimeOffset? wrong = null;
+        foreach (var transaction in seen.Transactions.Values.Where(t => t.IsGiven).OrderBy(t => t.Arrival))
+        {
+            foreach (ref var trade in transaction.Trades.AsSpan())
+            {
+                if (!trade.IsEventTimeEstimated)
+                {
+                    continue;
+                }
+
+                wrong = trade.EventTime != time ? trade.EventTime : wrong;
+                trade = trade with { EventTime = time, IsEventTimeEstimated = false, ReceivedTime = now > DateTimeOffset.UnixEpoch ? now : time };
+                _trades.Add(trade);
+                _retimed++;
+            }
+        }
+
+        if (wrong is { } given)
+        {
+            _figures.Add(LiveFigures.WrongTimes);
+            _figures.Warn(LiveFigures.WrongTimes, $"slot {seen.Slot}: trades were given at {given:O}, its block time is {time:O}; they are given again");
+        }
+
+        Resolve(seen);
     }
 
     private void TakeFetched(SlotFetched fetched)
@@ -830,6 +899,10 @@ internal sealed class LiveReader : IDisposable
                 if (!corrected.Contains(trade.Symbol))
                 {
                     _trades.Add(trade);
+                }
+                else
+                {
+                    _newlyOrdered++;
                 }
             }
         }

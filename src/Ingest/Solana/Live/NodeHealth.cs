@@ -11,8 +11,16 @@ internal sealed class NodeHealth(SolanaEndpoint endpoint, TimeProvider time)
     private long _failures;
     private int _failuresInARow;
     private DateTimeOffset _notBefore;
+    private bool _isOfCluster;
 
     public SolanaEndpoint Endpoint => endpoint;
+
+    /// <summary>It is known to be of the cluster that is followed. Asked anew with every connection: an address may come to mean another machine.</summary>
+    public bool IsOfCluster
+    {
+        get => Volatile.Read(ref _isOfCluster);
+        set => Volatile.Write(ref _isOfCluster, value);
+    }
 
     /// <summary>The newest slot it told of; -1 if none.</summary>
     public long Slot => Interlocked.Read(ref _slot);

@@ -13,6 +13,11 @@ internal sealed class NodePool : IDisposable
     // A block's signatures are below 1 MB; a page of signatures with memos below 10.
     private const int MaxAnswer = 32 << 20;
 
+    private const string GenesisMethod = "getGenesisHash";
+
+    /// <summary>How long a node of another cluster is left alone: it is most likely a wrong setting.</summary>
+    private static readonly TimeSpan ForeignWait = TimeSpan.FromSeconds(30);
+
     private static readonly TimeSpan FirstRetry = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan LastRetry = TimeSpan.FromSeconds(15);
 
@@ -23,6 +28,7 @@ internal sealed class NodePool : IDisposable
     private readonly SemaphoreSlim _room;
     private long _id;
     private int _preferred;
+    private string? _genesis;
 
     public NodePool(SolanaOptions options, TimeProvider time, LiveFigures figures)
     {
@@ -51,6 +57,13 @@ internal sealed class NodePool : IDisposable
     {
         get => Volatile.Read(ref _preferred);
         set => Volatile.Write(ref _preferred, value);
+    }
+
+    /// <summary>The hash of the first block of the cluster that is followed: the saved position's, or the first that a node told of. Null until one is known.</summary>
+    public string? Genesis
+    {
+        get => Volatile.Read(ref _genesis);
+        set => Volatile.Write(ref _genesis, value);
     }
 
     /// <summary>The newest slot that any node told of.</summary>
@@ -102,6 +115,11 @@ internal sealed class NodePool : IDisposable
     /// <summary>Asks one node once.</summary>
     public async Task<T> CallOnce<T>(NodeHealth node, string method, string parameters, Func<JsonElement, T> read, CancellationToken cancellationToken)
     {
+        if (!node.IsOfCluster)
+        {
+            await CheckCluster(node, cancellationToken);
+        }
+
         _figures.Add(LiveFigures.Requests);
         try
         {
@@ -115,6 +133,42 @@ internal sealed class NodePool : IDisposable
             node.Failed($"{method}: {e.Message}", e.RetryAfter ?? TimeSpan.Zero);
             throw;
         }
+    }
+
+    /// <summary>Asks a node for its cluster, and refuses one that is of another.</summary>
+    /// <exception cref="RpcException">It is of another cluster, or it did not say.</exception>
+    public async Task CheckCluster(NodeHealth node, CancellationToken cancellationToken)
+    {
+        string told;
+        _figures.Add(LiveFigures.Requests);
+        try
+        {
+            told = await Send(node, GenesisMethod, "[]", static result => result.GetString() ?? throw new FormatException("no hash"), cancellationToken);
+        }
+        catch (RpcException e) when (!e.IsTransient)
+        {
+            // It does not serve the method: whose it is cannot be known.
+            _figures.Warn($"cluster:{node.Endpoint.Name}", $"{node.Endpoint.Name}: does not tell its cluster ({e.Message}); it is taken as configured");
+            node.IsOfCluster = true;
+            return;
+        }
+        catch (RpcException e)
+        {
+            _figures.Add(LiveFigures.RequestsRefused);
+            node.Failed($"{GenesisMethod}: {e.Message}", e.RetryAfter ?? TimeSpan.Zero);
+            throw;
+        }
+
+        // The first to answer says which cluster it is.
+        var followed = Interlocked.CompareExchange(ref _genesis, told, null) ?? told;
+        if (followed != told)
+        {
+            var reason = $"is of another cluster: its genesis hash is {(told.Length > 64 ? told[..64] : told)}, that of the saved position or of the first endpoint is {followed}";
+            node.Failed(reason, ForeignWait);
+            throw new RpcException(RpcOrigin.Cluster, 0, reason);
+        }
+
+        node.IsOfCluster = true;
     }
 
     private async Task<T> Send<T>(NodeHealth node, string method, string parameters, Func<JsonElement, T> read, CancellationToken cancellationToken)

@@ -17,6 +17,9 @@ internal enum RpcOrigin
 
     /// <summary>The node answered with an error; the code is the protocol's.</summary>
     Node,
+
+    /// <summary>The node is of another cluster than the one that is followed.</summary>
+    Cluster,
 }
 
 /// <summary>A call to a node gave no result.</summary>

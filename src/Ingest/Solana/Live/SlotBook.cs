@@ -43,8 +43,11 @@ internal sealed class SeenSlot(long slot)
     /// <summary>Until when its trades wait for the block time (timestamp of our clock); null if none waits.</summary>
     public long? Waiting { get; set; }
 
-    /// <summary>Unix seconds with which trades were given though the block time was not known.</summary>
-    public DateTimeOffset? GivenTime { get; set; }
+    /// <summary>Trades were given though the block time was not known: once it is, they are given again with it.</summary>
+    public bool HasEstimates { get; set; }
+
+    /// <summary>Nobody tells the block time: the checkpoint waits for it no longer.</summary>
+    public bool IsTimeGivenUp { get; set; }
 
     /// <summary>A mint has trades of two transactions whose order is that of arrival and was not compared with the chain's.</summary>
     public bool NeedsOrder { get; set; }

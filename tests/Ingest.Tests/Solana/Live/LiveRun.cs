@@ -54,7 +54,12 @@ internal sealed class LiveRun
             Chunks++;
             foreach (var trade in chunk.Trades)
             {
-                if (!_trades.TryAdd(trade.Order.Id, trade))
+                if (_trades.TryGetValue(trade.Order.Id, out var known) && known.IsEventTimeEstimated && !trade.IsEventTimeEstimated)
+                {
+                    // The slot's time was learnt.
+                    _trades[trade.Order.Id] = known with { EventTime = trade.EventTime, IsEventTimeEstimated = false };
+                }
+                else if (!_trades.TryAdd(trade.Order.Id, trade))
                 {
                     Repeated++;
                 }

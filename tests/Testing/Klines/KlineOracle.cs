@@ -1,13 +1,14 @@
 using KlineOrleans.Contracts;
 
-namespace KlineOrleans.Grains.Tests;
+namespace KlineOrleans.Testing;
 
 /// <summary>Klines straight from the rules of the design, by sorting and grouping all trades: slow, and nothing of the builder's ways in it.</summary>
-internal static class KlineOracle
+public static class KlineOracle
 {
     /// <summary>The klines of one interval, flat ones included where the rules want them, up to the clock. Revisions are 0.</summary>
     public static List<Kline> Build(KlineRules rules, KlineInterval interval, IEnumerable<Trade> trades, DateTimeOffset clock)
     {
+        ArgumentNullException.ThrowIfNull(rules);
         var length = interval.Seconds();
         var buckets = trades
             .DistinctBy(t => t.Order.Id)
