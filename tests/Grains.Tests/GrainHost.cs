@@ -21,7 +21,7 @@ internal sealed class GrainHost : IAsyncDisposable
 
     public IKlineGrain Mint(string symbol = TradeMaker.Symbol) => Engine.GrainFactory.GetGrain<IKlineGrain>(symbol);
 
-    public static async Task<GrainHost> Start(ITradeSourceFactory sources, MemoryGrainStorage storage, IKlineArchive archive, TimeProvider? time = null, IChainEventStore? events = null) =>
+    public static async Task<GrainHost> Start(ITradeSourceFactory sources, MemoryGrainStorage storage, IKlineArchive archive, TimeProvider? time = null, IChainEventStore? events = null, TimeSpan? collectionAge = null) =>
         new(await TestEngine.Start(
             services =>
             {
@@ -38,6 +38,7 @@ internal sealed class GrainHost : IAsyncDisposable
 
                 // Tests move the clock by hours at once; no call is late for that.
                 options.ResponseTimeout = TimeSpan.FromDays(1);
+                options.CollectionAge = collectionAge;
             }));
 
     /// <summary>What is published for a mint from here on.</summary>

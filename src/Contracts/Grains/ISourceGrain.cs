@@ -15,9 +15,12 @@ public interface ISourceGrain : IGrainWithStringKey
     [Alias("Stop")]
     Task Stop();
 
-    /// <summary>The clock that makes klines of this source final.</summary>
-    [AlwaysInterleave, Alias("GetClock")]
-    Task<SourceClock> GetClock();
+    /// <summary>The clock that makes klines of one mint final: every trade of the mint up to it was delivered to the activation that asks, or is saved.</summary>
+    /// <remarks>Of a mint with trades on the way it is the clock before the oldest of them. The beginning of time where an activation asks that lacks trades which another took and never saved.</remarks>
+    /// <param name="symbol">The mint.</param>
+    /// <param name="activation">Who asks (<see cref="IngestResult.Activation"/>).</param>
+    [AlwaysInterleave, Alias("GetClockOf")]
+    Task<SourceClock> GetClock(string symbol, long activation);
 
     /// <summary>What the source is doing.</summary>
     [AlwaysInterleave, Alias("GetStatus")]

@@ -20,6 +20,13 @@ public sealed record TradeBatch
     /// <summary>With these the mint has every trade up to the present since <see cref="IKlineGrain.Begin"/>: the source's clock counts for it from here on.</summary>
     [Id(3)]
     public bool IsCaughtUp { get; init; }
+
+    /// <summary>
+    /// The activation (<see cref="IngestResult.Activation"/>) that has trades which came before these and are not saved; 0: all are. Another one takes nothing and answers
+    /// with its own number, so that trades stay in their order when the others come again.
+    /// </summary>
+    [Id(4)]
+    public long Activation { get; init; }
 }
 
 /// <summary>What became of a batch. Immutable.</summary>
@@ -30,4 +37,13 @@ public sealed record TradeBatch
 public readonly record struct IngestResult(
     [property: Id(0)] int Applied,
     [property: Id(1)] int Duplicates,
-    [property: Id(2)] int Late);
+    [property: Id(2)] int Late)
+{
+    /// <summary>The activation of the grain that answers: a number of its own for each time that the grain came into memory, never 0.</summary>
+    [Id(3)]
+    public long Activation { get; init; }
+
+    /// <summary>Why nothing of the batch was taken and nothing of it ever will be: another configured source feeds the mint. Null: it was taken.</summary>
+    [Id(4)]
+    public string? Refusal { get; init; }
+}

@@ -121,7 +121,7 @@ internal struct Bucket
         UpdateCount += part.UpdateCount;
     }
 
-    /// <summary>Puts the trades of one slot into the order that the chain gave them. True if open or close changed.</summary>
+    /// <summary>Puts the trades of one slot into the order that the chain gave them. True if the first or last trade changed, or its place.</summary>
     /// <param name="slot">Every trade of the slot, in the chain's order; all are in these sums.</param>
     public bool SetOrder(ReadOnlySpan<Trade> slot)
     {
@@ -135,14 +135,14 @@ internal struct Bucket
         // Only the bucket's first and last trade are remembered, and only their own slots can put others in their place.
         if (First.Id.Position == position)
         {
-            changed = FirstPrice != slot[0].Price.Value;
+            changed = First != slot[0].Order || FirstPrice != slot[0].Price.Value;
             First = slot[0].Order;
             FirstPrice = slot[0].Price.Value;
         }
 
         if (Last.Id.Position == position)
         {
-            changed |= LastPrice != slot[^1].Price.Value;
+            changed |= Last != slot[^1].Order || LastPrice != slot[^1].Price.Value;
             Last = slot[^1].Order;
             LastPrice = slot[^1].Price.Value;
         }

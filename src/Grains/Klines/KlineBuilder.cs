@@ -13,7 +13,7 @@ public enum ApplyResult
     /// <summary>Seen before; nothing changed.</summary>
     Duplicate,
 
-    /// <summary>Older than the correction window; nothing changed.</summary>
+    /// <summary>Older than the correction window, and its shortest bucket is final; nothing changed.</summary>
     Late,
 }
 
@@ -50,7 +50,7 @@ public sealed class KlineBuilder
     /// <summary>How much longer than the window an estimate is remembered: as far as it may be off.</summary>
     private const long EstimateSlack = 2 * TimeSpan.TicksPerMinute;
 
-    private const byte StateVersion = 2;
+    private const byte StateVersion = 3;
 
     private static readonly Comparer<Kline> ByOpenTime = Comparer<Kline>.Create(static (a, b) => a.OpenTime.CompareTo(b.OpenTime));
 
@@ -61,6 +61,12 @@ public sealed class KlineBuilder
     private readonly List<Trade> _estimated = [];
     private readonly long _grace;
     private readonly long _window;
+
+    /// <summary>How long after its event time a trade may come and count.</summary>
+    private readonly long _memory;
+
+    /// <summary>Intervals that are not built any more, with final klines that the archive may lack.</summary>
+    private readonly List<Level> _gone = [];
 
     /// <summary>The clock, in ticks since 1970; <see cref="long.MinValue"/> before the first trade.</summary>
     private long _clock = long.MinValue;
@@ -89,8 +95,9 @@ public sealed class KlineBuilder
 
         Rules = rules;
         _grace = rules.Grace.Ticks;
-        _window = rules.CorrectionWindow.Ticks;
+        _window = Math.Max(_grace, rules.CorrectionWindow.Ticks);
         _levels = [.. rules.Intervals.Select((interval, index) => new Level(interval, index))];
+        _memory = Math.Max(_window, (_levels[0].Length * TimeSpan.TicksPerSecond) + _grace);
         _due = new long[_levels.Length];
         _due.AsSpan().Fill(long.MaxValue);
     }
@@ -102,6 +109,31 @@ public sealed class KlineBuilder
 
     /// <summary>When the clock next makes a difference; null if it never will without another trade.</summary>
     public DateTimeOffset? NextDue => _nextDue == long.MaxValue ? null : FromTicks(_nextDue);
+
+    /// <summary>The clock at which a bucket with trades next becomes final; null if none is open.</summary>
+    public DateTimeOffset? NextFinal
+    {
+        get
+        {
+            var next = long.MaxValue;
+            foreach (var level in _levels)
+            {
+                if (level.Finals < level.Closed.Count)
+                {
+                    var open = level.Closed[level.Finals].Sums.Open;
+                    next = Math.Min(next, Math.Max(DueOf(level, open), HeldUntil(level, open)));
+                }
+
+                // A bucket that only a part is known of is never stored.
+                if (level.Current.Exists && level.Current.Open != level.Partial)
+                {
+                    next = Math.Min(next, DueOf(level, level.Current.Open));
+                }
+            }
+
+            return next == long.MaxValue ? null : FromTicks(next);
+        }
+    }
 
     /// <summary>Whether <see cref="TakeChanges"/> has anything to give.</summary>
     public bool HasChanges => _changed;
@@ -743,15 +775,12 @@ public sealed class KlineBuilder
         ArgumentNullException.ThrowIfNull(into);
         foreach (var level in _levels)
         {
-            for (var at = 0; at < level.Finals; at++)
-            {
-                ref var closed = ref level.Closed[at];
-                if (closed.IsUnarchived)
-                {
-                    closed.IsTaken = closed.IsStored = true;
-                    into.Add(ToKline(level, at));
-                }
-            }
+            CopyUnarchived(level, into);
+        }
+
+        foreach (var level in _gone)
+        {
+            CopyUnarchived(level, into);
         }
     }
 
@@ -760,19 +789,15 @@ public sealed class KlineBuilder
     {
         foreach (var level in _levels)
         {
-            for (var at = 0; at < level.Finals; at++)
-            {
-                ref var closed = ref level.Closed[at];
-                if (closed.IsTaken && closed.IsUnarchived)
-                {
-                    closed.IsUnarchived = false;
-                    Unarchived--;
-                }
-
-                closed.IsTaken = false;
-            }
+            MarkArchived(level);
         }
 
+        foreach (var level in _gone)
+        {
+            MarkArchived(level);
+        }
+
+        _gone.RemoveAll(level => CountUnarchived(level) == 0);
         Forget();
     }
 
@@ -780,6 +805,11 @@ public sealed class KlineBuilder
     internal void Write(StateWriter writer)
     {
         writer.Write(StateVersion);
+        writer.Write((byte)Rules.Open);
+        writer.Write((byte)Rules.Empty);
+        writer.Write(Rules.WicksIgnoreOpen);
+        writer.Write(Rules.Grace.Ticks);
+        writer.Write(Rules.CorrectionWindow.Ticks);
         writer.Write(_clock);
         writer.Write(_begun);
         writer.Write(IsCatchingUp);
@@ -795,10 +825,12 @@ public sealed class KlineBuilder
             writer.Write(trade.Count);
         }
 
-        writer.Write(_levels.Length);
-        foreach (var level in _levels)
+        writer.Write(_levels.Length + _gone.Count);
+        foreach (var level in _levels.Concat(_gone))
         {
             writer.Write((byte)level.Interval);
+            writer.Write(level.IsGone);
+            writer.Write(level.BuiltFrom);
             writer.Write(level.CoveredFrom);
             writer.Write(level.BaseClose.HasValue);
             if (level.BaseClose is { } close)
@@ -853,27 +885,39 @@ public sealed class KlineBuilder
     }
 
     /// <summary>A builder that goes on where <see cref="Write"/> was called.</summary>
-    /// <param name="rules">May build other intervals than the state holds: those that are gone are dropped, new ones begin with the next trade.</param>
+    /// <param name="rules">
+    /// Null: those that it was written with. Others may build other intervals than the state holds. Of those that are gone, what is final still goes to the archive.
+    /// New ones begin with the next bucket: of the one that runs, only a part would be known.
+    /// </param>
+    /// <param name="reader">At the state's first byte.</param>
     /// <exception cref="InvalidDataException">The bytes are not such a state.</exception>
-    internal static KlineBuilder Read(KlineRules rules, ref StateReader reader)
+    internal static KlineBuilder Read(KlineRules? rules, ref StateReader reader)
     {
-        var builder = new KlineBuilder(rules);
         var version = reader.ReadByte();
-        if (version is not (1 or StateVersion))
+        if (version is 0 or > StateVersion)
         {
             throw new InvalidDataException($"Grain state has version {version}; this program reads the versions up to {StateVersion}.");
         }
 
-        builder._clock = reader.ReadInt64();
+        var stored = version < 3 ? new KlineRules() : new KlineRules
+        {
+            Open = (OpenPolicy)reader.ReadByte(),
+            Empty = (EmptyPolicy)reader.ReadByte(),
+            WicksIgnoreOpen = reader.ReadBoolean(),
+            Grace = TimeSpan.FromTicks(reader.ReadInt64()),
+            CorrectionWindow = TimeSpan.FromTicks(reader.ReadInt64()),
+        };
+        var clock = reader.ReadInt64();
+        var begun = version > 1 ? reader.ReadInt64() : long.MinValue;
+        var isCatchingUp = version > 1 && reader.ReadBoolean();
+        var estimated = new List<Trade>();
         if (version > 1)
         {
-            builder._begun = reader.ReadInt64();
-            builder.IsCatchingUp = reader.ReadBoolean();
             for (var n = reader.ReadInt32(); n > 0; n--)
             {
                 var order = reader.ReadOrder();
                 var time = FromTicks(reader.ReadInt64());
-                builder._estimated.Add(new Trade
+                estimated.Add(new Trade
                 {
                     // Nobody looks at these two again.
                     Symbol = "",
@@ -890,60 +934,20 @@ public sealed class KlineBuilder
             }
         }
 
-        Level? dropped = null;
+        var levels = new List<Level>();
         for (var n = reader.ReadInt32(); n > 0; n--)
         {
-            var interval = (KlineInterval)reader.ReadByte();
-            var built = Array.Find(builder._levels, l => l.Interval == interval);
-            var level = built ?? new Level(interval, -1);
-            level.CoveredFrom = reader.ReadInt64();
-            level.BaseClose = reader.ReadBoolean() ? reader.ReadDecimal() : null;
-            level.BaseRevision = reader.ReadInt32();
-            level.FlatFrom = reader.ReadInt64();
-            level.FlatBegun = reader.ReadInt64();
-            level.Current = reader.ReadBucket();
-            if (version > 1)
-            {
-                level.NewestBegun = reader.ReadInt64();
-                level.Partial = reader.ReadInt64();
-                level.Seed = reader.ReadBoolean() ? new Seed(reader.ReadBucket()) : null;
-            }
-
-            var count = reader.ReadInt32();
-            var close = reader.ReadDecimal();
-            var revision = reader.ReadInt32();
-            var coveredFrom = reader.ReadInt64();
-            if (revision >= 0)
-            {
-                level.BaseClose = close;
-                level.BaseRevision = revision;
-                level.CoveredFrom = coveredFrom;
-            }
-
-            for (; count > 0; count--)
-            {
-                ref var closed = ref level.Closed.Add();
-                closed.Sums = reader.ReadBucket();
-                closed.Revision = reader.ReadInt32();
-                closed.IsFinal = reader.ReadBoolean();
-                closed.IsUnarchived = reader.ReadBoolean();
-
-                // It may have been stored after the state was.
-                closed.IsStored = closed.IsFinal;
-                level.Finals += closed.IsFinal ? 1 : 0;
-                builder.Unarchived += closed.IsUnarchived && built is not null ? 1 : 0;
-            }
-
-            // What an interval that is no longer built still holds belongs to the next one.
-            if (dropped is { Current.Exists: true })
-            {
-                level.Current.Add(dropped.Current);
-            }
-
-            dropped = built is null ? level : null;
+            levels.Add(ReadLevel(version, ref reader));
         }
 
-        builder.BeginMissing();
+        var builder = new KlineBuilder(rules ?? stored with { Intervals = [.. levels.Where(l => !l.IsGone).Select(l => l.Interval)] })
+        {
+            _clock = clock,
+            _begun = begun,
+            IsCatchingUp = isCatchingUp,
+        };
+        builder._estimated.AddRange(estimated);
+        builder.Take(levels);
         builder._recent.Read(ref reader);
         foreach (var level in builder._levels)
         {
@@ -954,16 +958,170 @@ public sealed class KlineBuilder
         return builder;
     }
 
-    /// <summary>Begins the newest bucket of intervals that the state did not hold: they count trades from here on, and this bucket, being a part, is not shown.</summary>
-    private void BeginMissing()
+    private static Level ReadLevel(byte version, ref StateReader reader)
     {
-        for (var i = 1; i < _levels.Length; i++)
+        var level = new Level((KlineInterval)reader.ReadByte(), -1);
+        if (version > 2)
         {
-            if (_levels[i - 1].Current.Exists && !_levels[i].Current.Exists)
+            level.IsGone = reader.ReadBoolean();
+            level.BuiltFrom = reader.ReadInt64();
+        }
+
+        level.CoveredFrom = reader.ReadInt64();
+        level.BaseClose = reader.ReadBoolean() ? reader.ReadDecimal() : null;
+        level.BaseRevision = reader.ReadInt32();
+        level.FlatFrom = reader.ReadInt64();
+        level.FlatBegun = reader.ReadInt64();
+        level.Current = reader.ReadBucket();
+        if (version > 1)
+        {
+            level.NewestBegun = reader.ReadInt64();
+            level.Partial = reader.ReadInt64();
+            level.Seed = reader.ReadBoolean() ? new Seed(reader.ReadBucket()) : null;
+        }
+
+        var count = reader.ReadInt32();
+        var close = reader.ReadDecimal();
+        var revision = reader.ReadInt32();
+        var coveredFrom = reader.ReadInt64();
+        if (revision >= 0)
+        {
+            level.BaseClose = close;
+            level.BaseRevision = revision;
+            level.CoveredFrom = coveredFrom;
+        }
+
+        for (; count > 0; count--)
+        {
+            ref var closed = ref level.Closed.Add();
+            closed.Sums = reader.ReadBucket();
+            closed.Revision = reader.ReadInt32();
+            closed.IsFinal = reader.ReadBoolean();
+            closed.IsUnarchived = reader.ReadBoolean();
+
+            // It may have been stored after the state was.
+            closed.IsStored = closed.IsFinal;
+            level.Finals += closed.IsFinal ? 1 : 0;
+        }
+
+        return level;
+    }
+
+    /// <summary>Goes on with the intervals of a state, shortest first.</summary>
+    private void Take(List<Level> levels)
+    {
+        var flowing = Bucket.Empty(Bucket.None);
+        foreach (var level in levels)
+        {
+            var at = level.IsGone ? -1 : Array.FindIndex(_levels, l => l.Interval == level.Interval);
+            if (!level.IsGone)
             {
-                Begin(_levels[i], _levels[i].Interval.OpenSeconds(_levels[i - 1].Current.Open));
-                _levels[i].Partial = _levels[i].Current.Open;
+                // What an interval that is no longer built still holds belongs to the next one.
+                if (flowing.Exists)
+                {
+                    level.Current.Add(flowing);
+                }
+
+                flowing = at < 0 ? level.Current : Bucket.Empty(Bucket.None);
             }
+
+            if (at >= 0)
+            {
+                level.Index = at;
+                _levels[at] = level;
+                Unarchived += CountUnarchived(level);
+            }
+            else if (CountUnarchived(level) is > 0 and var unarchived)
+            {
+                level.IsGone = true;
+                level.Current = Bucket.Empty(Bucket.None);
+                level.Seed = null;
+                _gone.Add(level);
+                Unarchived += unarchived;
+            }
+        }
+
+        if (_clock == long.MinValue)
+        {
+            return;
+        }
+
+        var close = NewestClose();
+        for (var i = 0; i < _levels.Length; i++)
+        {
+            var level = _levels[i];
+            if (levels.Contains(level))
+            {
+                continue;
+            }
+
+            var shorter = i > 0 ? _levels[i - 1].Current : Bucket.Empty(Bucket.None);
+            var running = level.Interval.OpenSeconds(shorter.Exists ? shorter.Open : _clock / TimeSpan.TicksPerSecond);
+            level.BaseClose = close;
+            level.Partial = level.CoveredFrom = running;
+            level.BuiltFrom = level.FlatFrom = running + level.Length;
+            if (shorter.Exists)
+            {
+                level.Current = Bucket.Empty(running);
+                level.NewestBegun = running;
+            }
+        }
+    }
+
+    private decimal? NewestClose()
+    {
+        foreach (var level in _levels.Where(l => l.Current.Exists && l.Current.UpdateCount > 0))
+        {
+            return level.Current.LastPrice;
+        }
+
+        foreach (var level in _levels)
+        {
+            if ((level.Closed.Count > 0 ? level.Closed[level.Closed.Count - 1].Sums.LastPrice : level.BaseClose) is { } close)
+            {
+                return close;
+            }
+        }
+
+        return null;
+    }
+
+    private static int CountUnarchived(Level level)
+    {
+        var count = 0;
+        for (var at = 0; at < level.Finals; at++)
+        {
+            count += level.Closed[at].IsUnarchived ? 1 : 0;
+        }
+
+        return count;
+    }
+
+    private void CopyUnarchived(Level level, ICollection<Kline> into)
+    {
+        for (var at = 0; at < level.Finals; at++)
+        {
+            ref var closed = ref level.Closed[at];
+            if (closed.IsUnarchived)
+            {
+                closed.IsTaken = closed.IsStored = true;
+                into.Add(ToKline(level, at));
+            }
+        }
+    }
+
+    private void MarkArchived(Level level)
+    {
+        for (var at = 0; at < level.Finals; at++)
+        {
+            ref var closed = ref level.Closed[at];
+            if (closed.IsTaken && closed.IsUnarchived)
+            {
+                closed.IsUnarchived = false;
+                Unarchived--;
+            }
+
+            closed.IsTaken = false;
         }
     }
 
@@ -979,7 +1137,12 @@ public sealed class KlineBuilder
     }
 
     // Against the clock and the trade's own received time: the answer does not depend on whether the clock has been moved for it yet.
-    private bool IsLate(in Trade trade) => Ticks(trade.EventTime) < Math.Max(_clock, Ticks(trade.ReceivedTime)) - _window;
+    // A trade counts in every interval or in none, so that long klines are what short ones add up to: its shortest bucket decides.
+    private bool IsLate(in Trade trade)
+    {
+        var clock = Math.Max(_clock, Ticks(trade.ReceivedTime));
+        return Ticks(trade.EventTime) < clock - _window && DueOf(_levels[0], _levels[0].Interval.OpenSeconds(Seconds(trade.EventTime))) <= clock;
+    }
 
     private void Advance(long clock)
     {
@@ -998,7 +1161,7 @@ public sealed class KlineBuilder
         {
             MakeFinal();
             FindNextDue();
-            _recent.ForgetBefore((_clock - _window) / TimeSpan.TicksPerSecond - 1);
+            _recent.ForgetBefore((_clock - _memory) / TimeSpan.TicksPerSecond - 1, _clock / TimeSpan.TicksPerSecond);
             if (_historyUsed != long.MinValue)
             {
                 // Without history, only archiving lets go of klines.
@@ -1139,6 +1302,12 @@ public sealed class KlineBuilder
         Debug.Assert(open >= level.CoveredFrom, "The archive was asked first.");
         var at = level.Find(open);
         var inserted = at < 0;
+        if (inserted && open < level.BuiltFrom)
+        {
+            // From before the interval was built, and the archive has no kline of it: this trade alone would make a wrong one.
+            return;
+        }
+
         decimal? closeBefore;
         if (inserted)
         {
@@ -1216,7 +1385,12 @@ public sealed class KlineBuilder
         var next = at + 1;
         if (Rules.Open == OpenPolicy.PreviousClose && closeBefore != close)
         {
-            if (next < level.Closed.Count)
+            if (next == level.Closed.Count)
+            {
+                // The newest bucket's.
+                _changed = _currentsChanged = true;
+            }
+            else
             {
                 ref var following = ref level.Closed[next];
                 MarkChanged(level, ref following);
@@ -1472,7 +1646,7 @@ public sealed class KlineBuilder
     private sealed class Level(KlineInterval interval, int index)
     {
         /// <summary>Its place among the intervals that are built.</summary>
-        public readonly int Index = index;
+        public int Index = index;
         public readonly KlineInterval Interval = interval;
         public readonly long Length = interval.Seconds();
         public readonly Ring<Closed> Closed = new();
@@ -1488,6 +1662,12 @@ public sealed class KlineBuilder
 
         /// <summary>The bucket that only a part of is known, because its beginning is in no sum; <see cref="Bucket.None"/> if there is none.</summary>
         public long Partial = Bucket.None;
+
+        /// <summary>Buckets that begin before this and are in no archive cannot be built: the interval was not there yet.</summary>
+        public long BuiltFrom = long.MinValue;
+
+        /// <summary>Not built any more.</summary>
+        public bool IsGone;
 
         /// <summary>How many of <see cref="Closed"/> are final: they are the oldest ones.</summary>
         public int Finals;

@@ -27,4 +27,7 @@ public sealed partial class KlineGrain
 
     [LoggerMessage(1004, LogLevel.Information, "{Symbol}: source '{Old}' is no longer configured; '{New}' feeds it from now on.")]
     private partial void LogSourceChanged(string symbol, string old, string @new);
+
+    [LoggerMessage(1005, LogLevel.Error, "{Symbol}: moving the clock failed and is tried again: {Reason}")]
+    private partial void LogTimerFailed(string symbol, string reason, Exception error);
 }

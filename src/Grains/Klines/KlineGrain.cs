@@ -10,15 +10,15 @@ namespace KlineOrleans.Grains;
 
 /// <summary>One mint: identity, turns, state and timer around a <see cref="KlineBuilder"/>.</summary>
 /// <remarks>
-/// Only <see cref="Save"/> and the timer interleave with other calls. The builder is changed between awaits only, so it is whole at each of them.
+/// Only <see cref="Save"/>, <see cref="Settle"/> and the timer interleave with other calls. The builder is changed between awaits only, so it is whole at each of them.
 /// The state is written before final klines go to the archive and the next save forgets them: the archive is never ahead of the state, so that a
-/// trade delivered again after a crash finds the klines without it.
+/// trade delivered again after a crash finds the klines without it. While it has changes that are not saved, the grain is not collected for being idle; when its
+/// process is lost all the same, the next activation is another one, and the source learns it from <see cref="IngestResult.Activation"/>.
 /// </remarks>
 public sealed partial class KlineGrain(
     [PersistentState("kline")] IPersistentState<KlineGrainState> state,
     IKlineArchive archive,
     ITradeSourceFactory sources,
-    SourceClocks clocks,
     GrainMetrics metrics,
     TimeProvider time,
     ILogger<KlineGrain> logger) : Grain, IKlineGrain
@@ -35,6 +35,12 @@ public sealed partial class KlineGrain(
     /// <summary>How often the clock of a recording is looked at.</summary>
     private static readonly TimeSpan RecordedClockInterval = TimeSpan.FromSeconds(1);
 
+    /// <summary>How old the source's clock may be that the grain goes by.</summary>
+    private static readonly TimeSpan MaxClockAge = TimeSpan.FromMilliseconds(250);
+
+    /// <summary>How long the source may take to tell its clock. It waits for this grain while it stops.</summary>
+    private static readonly TimeSpan ClockPatience = TimeSpan.FromSeconds(5);
+
     private static readonly TimeSpan ShortestWait = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan LongestWait = TimeSpan.FromHours(1);
 
@@ -45,11 +51,18 @@ public sealed partial class KlineGrain(
     private IAsyncStream<KlineUpdate>? _stream;
     private IGrainTimer? _timer;
     private DateTimeOffset _timerDue = DateTimeOffset.MaxValue;
+    private long _activation;
     private long _epoch;
     private long _seq;
 
+    // Somebody other than Settle has called.
+    private bool _isWanted;
+    private bool _isEnding;
+
     // How far the source's clock is behind ours; null while it does not run on with ours.
     private TimeSpan? _behind;
+    private SourceClock _clock;
+    private long _clockAsked;
     private DateTimeOffset _newestEventTime;
     private DateTimeOffset _newestReceivedTime;
 
@@ -62,9 +75,13 @@ public sealed partial class KlineGrain(
     private int _unarchived;
     private DateTimeOffset _dirtySince;
 
+    // Not before this, after a save that failed.
+    private DateTimeOffset _nextSave = DateTimeOffset.MinValue;
+
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
         _symbol = this.GetPrimaryKeyString();
+        _activation = Random.Shared.NextInt64(1, long.MaxValue);
         _epoch = Math.Max(state.State.Epoch + 1, time.GetUtcNow().ToUnixTimeMilliseconds());
         _stream = this.GetStreamProvider(KlineStreams.Provider).GetStream<KlineUpdate>(KlineStreams.ForSymbol(_symbol));
         if (state.RecordExists && state.State.Source.Length > 0)
@@ -90,6 +107,7 @@ public sealed partial class KlineGrain(
     public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         metrics.Deactivated();
+        _isEnding = true;
         _timer?.Dispose();
         try
         {
@@ -97,7 +115,7 @@ public sealed partial class KlineGrain(
         }
         catch (Exception error)
         {
-            // Nothing is lost: the source's checkpoint has not moved past what is not saved.
+            // The source hears of another activation, and delivers again what this one took since it was last asked to save.
             LogSaveFailed(_symbol, error.Message, error);
         }
 
@@ -108,6 +126,17 @@ public sealed partial class KlineGrain(
     public async Task<IngestResult> Ingest(TradeBatch batch)
     {
         ArgumentNullException.ThrowIfNull(batch);
+        _isWanted = true;
+        if (RefusalOf(batch.Source) is { } refusal)
+        {
+            return new IngestResult { Activation = _activation, Refusal = refusal };
+        }
+
+        if (batch.Activation != 0 && batch.Activation != _activation)
+        {
+            return new IngestResult { Activation = _activation };
+        }
+
         var builder = Builder(batch.Source);
         var trades = batch.Trades;
         for (var i = 0; i < trades.Length; i++)
@@ -158,18 +187,24 @@ public sealed partial class KlineGrain(
         {
             await SaveChanges();
         }
-        else if (builder.Unarchived >= SaveAtUnarchived && !IsSaving)
+        else if (builder.Unarchived >= SaveAtUnarchived && !IsSaving && time.GetUtcNow() >= _nextSave)
         {
             SaveInBackground();
         }
 
-        return new IngestResult(applied, duplicates, late);
+        return new IngestResult(applied, duplicates, late) { Activation = _activation };
     }
 
     /// <inheritdoc/>
     public async Task Begin(KlineSeed seed)
     {
         ArgumentNullException.ThrowIfNull(seed);
+        _isWanted = true;
+        if (RefusalOf(seed.Source) is { } refusal)
+        {
+            throw new ArgumentException(refusal, nameof(seed));
+        }
+
         var builder = Builder(seed.Source);
         var before = new Kline?[builder.Rules.Intervals.Length];
         for (var i = 0; i < before.Length; i++)
@@ -180,9 +215,7 @@ public sealed partial class KlineGrain(
 
         builder.BeginFrom(seed.From, seed.Forming.AsSpan(), seed.Unknown.AsSpan(), before);
 
-        // What was published before does not lead to what follows: who listens asks for a snapshot.
-        _epoch = Math.Max(_epoch + 1, time.GetUtcNow().ToUnixTimeMilliseconds());
-        _seq = 0;
+        BeginEpoch();
         _newestEventTime = _newestReceivedTime = seed.From;
         Dirty();
         await Publish(builder);
@@ -191,21 +224,25 @@ public sealed partial class KlineGrain(
     }
 
     /// <inheritdoc/>
-    public async Task Save(SourceClock clock)
+    public async Task<SaveResult> Save(SourceClock clock, long activation) =>
+        activation == _activation ? await SaveUpTo(clock) : new SaveResult(IsSaved: false, NextFinal: null);
+
+    /// <inheritdoc/>
+    public async Task<SaveResult> Settle(string source, SourceClock clock)
     {
-        if (_builder is not null)
+        var result = _source == source ? await SaveUpTo(clock) : new SaveResult(IsSaved: true, NextFinal: null);
+        if (!_isWanted && _version == _savedVersion)
         {
-            Advance(_builder, clock);
-            await Publish(_builder);
-            Arm();
+            DeactivateOnIdle();
         }
 
-        await SaveChanges();
+        return result;
     }
 
     /// <inheritdoc/>
     public async Task<KlineSnapshot> GetSnapshot()
     {
+        _isWanted = true;
         if (_builder is { } builder)
         {
             await AdvanceToSource(builder);
@@ -242,29 +279,60 @@ public sealed partial class KlineGrain(
         return result;
     }
 
+    private async Task<SaveResult> SaveUpTo(SourceClock clock)
+    {
+        if (_builder is not null)
+        {
+            Advance(_builder, clock);
+            await Publish(_builder);
+            Arm();
+        }
+
+        await SaveChanges();
+        return new SaveResult(IsSaved: true, _builder?.NextFinal);
+    }
+
+    /// <summary>Why the mint takes nothing from a source; null: it does. A source may be renamed or replaced by another that continues it; two at once would fight over the klines.</summary>
+    private string? RefusalOf(string source) =>
+        _builder is null || _source == source || !sources.Sources.Any(s => s.Name == _source)
+            ? null
+            : $"'{_symbol}' is fed by source '{_source}'; source '{source}' cannot feed it too.";
+
     private KlineBuilder Builder(string source)
     {
+        if (_builder is not null && _source == source)
+        {
+            return _builder;
+        }
+
+        var rules = RulesOf(source) ?? throw new InvalidOperationException($"'{_symbol}': source '{source}' is not configured here, so that nobody knows how its klines are built.");
         if (_builder is null)
         {
-            _source = source;
-            _builder = new KlineBuilder(RulesOf(source));
+            _builder = new KlineBuilder(rules);
         }
-        else if (_source != source)
+        else
         {
-            // A source may be renamed or replaced by another that continues it; two at once would fight over the klines.
-            if (sources.Sources.Any(s => s.Name == _source))
-            {
-                throw new ArgumentException($"'{_symbol}' is fed by source '{_source}'; source '{source}' cannot feed it too.");
-            }
-
             LogSourceChanged(_symbol, _source, source);
-            _source = source;
+            var payload = new ArrayBufferWriter<byte>(1_024);
+            _builder.Write(new StateWriter(payload));
+            var reader = new StateReader(payload.WrittenSpan);
+            _builder = KlineBuilder.Read(rules, ref reader);
+            BeginEpoch();
+            Dirty();
         }
 
+        _source = source;
         return _builder;
     }
 
-    private KlineRules RulesOf(string source) => sources.Sources.FirstOrDefault(s => s.Name == source)?.Rules ?? new KlineRules();
+    private KlineRules? RulesOf(string source) => sources.Sources.FirstOrDefault(s => s.Name == source)?.Rules;
+
+    /// <summary>What was published before does not lead to what follows: who listens asks for a snapshot.</summary>
+    private void BeginEpoch()
+    {
+        _epoch = Math.Max(_epoch + 1, time.GetUtcNow().ToUnixTimeMilliseconds());
+        _seq = 0;
+    }
 
     private async Task AddHistory(KlineBuilder builder, Trade oldest)
     {
@@ -299,7 +367,8 @@ public sealed partial class KlineGrain(
     {
         for (int from = 0, to; from < trades.Length; from = to)
         {
-            for (to = from + 1; to < trades.Length && trades[to].Order.Id.Position == trades[from].Order.Id.Position;)
+            // In one correction the order rises: where it falls back, the slot has been corrected again.
+            for (to = from + 1; to < trades.Length && trades[to].Order.Id.Position == trades[from].Order.Id.Position && trades[to].Order > trades[to - 1].Order;)
             {
                 to++;
             }
@@ -315,8 +384,25 @@ public sealed partial class KlineGrain(
 
     private async ValueTask AdvanceToSource(KlineBuilder builder)
     {
-        var clock = await clocks.Get(_source);
-        Advance(builder, clock);
+        var now = time.GetTimestamp();
+        var age = time.GetElapsedTime(_clockAsked, now);
+        if (_clockAsked == 0 || age >= MaxClockAge)
+        {
+            try
+            {
+                _clock = await GrainFactory.GetGrain<ISourceGrain>(_source).GetClock(_symbol, _activation).WaitAsync(ClockPatience, time);
+            }
+            catch (Exception)
+            {
+                // Not final rather than final too early; whoever watches the source sees why.
+                _clock = _clock with { IsLive = false };
+            }
+
+            _clockAsked = Math.Max(1, now);
+            age = TimeSpan.Zero;
+        }
+
+        Advance(builder, _clock.After(age));
         await Publish(builder);
     }
 
@@ -385,11 +471,14 @@ public sealed partial class KlineGrain(
 
     private bool IsSaving => !_saving.IsCompleted;
 
+    private DateTimeOffset NextSave => _dirtySince + SaveInterval > _nextSave ? _dirtySince + SaveInterval : _nextSave;
+
     private void Dirty()
     {
         if (_version == _savedVersion)
         {
             _dirtySince = time.GetUtcNow();
+            DelayDeactivation(TimeSpan.MaxValue);
         }
 
         _version++;
@@ -405,7 +494,14 @@ public sealed partial class KlineGrain(
                 _saving = SaveOnce();
             }
 
-            await _saving;
+            try
+            {
+                await _saving;
+            }
+            finally
+            {
+                Arm();
+            }
         }
     }
 
@@ -443,12 +539,22 @@ public sealed partial class KlineGrain(
 
             _savedVersion = version;
             _dirtySince = time.GetUtcNow();
+            if (_version == version)
+            {
+                DelayDeactivation(TimeSpan.Zero);
+            }
+
             metrics.Saved(payload.WrittenCount, finals.Count);
         }
-        catch (InconsistentStateException)
+        catch (Exception error)
         {
-            // Another activation has taken over: what it knows counts.
-            DeactivateOnIdle();
+            _nextSave = time.GetUtcNow() + SaveInterval;
+            if (error is InconsistentStateException)
+            {
+                // Another activation has taken over, or the answer to a write was lost: what is stored counts.
+                DeactivateOnIdle();
+            }
+
             throw;
         }
     }
@@ -457,14 +563,14 @@ public sealed partial class KlineGrain(
     private void Arm()
     {
         var now = time.GetUtcNow();
-        DateTimeOffset? due = _version != _savedVersion ? _dirtySince + SaveInterval : null;
+        DateTimeOffset? due = _version != _savedVersion && !IsSaving ? NextSave : null;
         if (_builder?.NextDue is { } final)
         {
             // By a clock that stands or runs at a pace of its own, it can only be looked for.
             due = Min(due, _behind is { } behind ? final + behind : now + RecordedClockInterval);
         }
 
-        if (due is null || due >= _timerDue)
+        if (due is null || due >= _timerDue || _isEnding)
         {
             return;
         }
@@ -492,15 +598,15 @@ public sealed partial class KlineGrain(
                 await AdvanceToSource(builder);
             }
 
-            if (_version != _savedVersion && !IsSaving && time.GetUtcNow() >= _dirtySince + SaveInterval)
+            if (_version != _savedVersion && !IsSaving && time.GetUtcNow() >= NextSave)
             {
-                await SaveChanges();
+                // Not waited for: a store that hangs must not hold up the clock.
+                SaveInBackground();
             }
         }
         catch (Exception error)
         {
-            _dirtySince = time.GetUtcNow();
-            LogSaveFailed(_symbol, error.Message, error);
+            LogTimerFailed(_symbol, error.Message, error);
         }
 
         Arm();

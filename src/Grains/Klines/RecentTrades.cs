@@ -41,11 +41,26 @@ internal sealed class RecentTrades
     }
 
     /// <summary>Forgets chain ids with an event time before <paramref name="eventSeconds"/>.</summary>
-    public void ForgetBefore(long eventSeconds)
+    /// <param name="eventSeconds">Unix seconds.</param>
+    /// <param name="clockSeconds">The clock, Unix seconds. Ids of later event times wait behind the others, so that one from far ahead keeps none of them.</param>
+    public void ForgetBefore(long eventSeconds, long clockSeconds)
     {
-        while (_byTime.Count > 0 && _byTime[0].EventSeconds < eventSeconds)
+        for (var left = _byTime.Count; left > 0; left--)
         {
-            _hashes.Remove(_byTime[0].Hash);
+            var oldest = _byTime[0];
+            if (oldest.EventSeconds < eventSeconds)
+            {
+                _hashes.Remove(oldest.Hash);
+            }
+            else if (oldest.EventSeconds <= clockSeconds)
+            {
+                return;
+            }
+            else
+            {
+                _byTime.Add() = oldest;
+            }
+
             _byTime.RemoveFirst();
         }
     }

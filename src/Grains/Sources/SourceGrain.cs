@@ -19,6 +19,10 @@ public sealed partial class SourceGrain(
     private readonly ILogger _logger = loggers.CreateLogger<SourceGrain>();
     private SourcePump? _pump;
 
+    // The newest state that is known to be stored. Another may be, after a write that failed.
+    private SourceGrainState? _written;
+    private bool _isUnsure;
+
     /// <inheritdoc/>
     public Task Start()
     {
@@ -37,7 +41,7 @@ public sealed partial class SourceGrain(
             GrainFactory,
             archive,
             time,
-            checkpoint => Task.Factory.StartNew(() => SaveCheckpoint(checkpoint), CancellationToken.None, TaskCreationOptions.DenyChildAttach, turns).Unwrap(),
+            (checkpoint, clock) => Task.Factory.StartNew(() => SaveCheckpoint(checkpoint, clock), CancellationToken.None, TaskCreationOptions.DenyChildAttach, turns).Unwrap(),
             stop => new ChainEventLane(
                 name,
                 events,
@@ -47,7 +51,8 @@ public sealed partial class SourceGrain(
                 stop),
             loggers.CreateLogger<SourcePump>());
         LogStarted(name, state.State.Checkpoint switch { null => "the beginning", { Length: > 100 } longer => $"checkpoint {longer[..100]}...", var whole => $"checkpoint {whole}" });
-        _pump.Start(state.State.Checkpoint);
+        _written = state.State;
+        _pump.Start(state.State.Checkpoint, state.State.Clock);
         return Task.CompletedTask;
     }
 
@@ -63,7 +68,8 @@ public sealed partial class SourceGrain(
     }
 
     /// <inheritdoc/>
-    public Task<SourceClock> GetClock() => Task.FromResult(_pump?.Clock ?? new SourceClock(DateTimeOffset.MinValue, IsLive: false));
+    public Task<SourceClock> GetClock(string symbol, long activation) =>
+        Task.FromResult(_pump?.ClockOf(symbol, activation) ?? new SourceClock(DateTimeOffset.MinValue, IsLive: false));
 
     /// <inheritdoc/>
     public Task<SourceStatus> GetStatus()
@@ -75,7 +81,7 @@ public sealed partial class SourceGrain(
             Kind = sources.Sources.FirstOrDefault(s => s.Name == name)?.Kind ?? "",
             State = SourceState.Starting,
         };
-        return Task.FromResult(status with { Checkpoint = state.State.Checkpoint });
+        return Task.FromResult(status with { Checkpoint = (_written ?? state.State).Checkpoint });
     }
 
     public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
@@ -97,17 +103,19 @@ public sealed partial class SourceGrain(
         return Task.WhenAll(updates.Select(u => streams.GetStream<ChainEventUpdate>(KlineStreams.EventsOf(u.Symbol)).OnNextAsync(u)));
     }
 
-    private async Task SaveCheckpoint(string checkpoint)
+    private async Task SaveCheckpoint(string? checkpoint, DateTimeOffset clock)
     {
-        if (state.State.Checkpoint == checkpoint)
+        if (!_isUnsure && _written is { } written && written.Checkpoint == checkpoint && written.Clock == clock)
         {
             return;
         }
 
-        state.State = new SourceGrainState { Checkpoint = checkpoint };
+        _isUnsure = true;
+        var next = state.State = new SourceGrainState { Checkpoint = checkpoint, Clock = clock };
         try
         {
             await state.WriteStateAsync();
+            (_written, _isUnsure) = (next, false);
         }
         catch (InconsistentStateException)
         {

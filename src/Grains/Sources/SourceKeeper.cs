@@ -58,7 +58,7 @@ internal sealed partial class SourceKeeper(IGrainFactory grains, ITradeSourceFac
                     {
                         await grains.GetGrain<ISourceGrain>(source.Name).Start();
                     }
-                    catch (Exception error) when (error is not OperationCanceledException)
+                    catch (Exception error) when (!stoppingToken.IsCancellationRequested)
                     {
                         LogStartFailed(source.Name, error.Message, error);
                     }
@@ -66,7 +66,7 @@ internal sealed partial class SourceKeeper(IGrainFactory grains, ITradeSourceFac
             }
             while (await timer.WaitForNextTickAsync(stoppingToken));
         }
-        catch (OperationCanceledException)
+        catch (Exception) when (stoppingToken.IsCancellationRequested)
         {
             // The host stops.
         }

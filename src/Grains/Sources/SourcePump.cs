@@ -11,23 +11,20 @@ namespace KlineOrleans.Grains;
 /// <see cref="MaxUndelivered"/> trades wait in all.
 /// </para>
 /// <para>
-/// Trades are numbered as they are read. The newest chunk of which every trade was taken by its grain gives the <see cref="Clock"/>; a checkpoint is
-/// such a chunk's, written once every mint it fed has saved. Thread safe.
+/// Trades are numbered as they are read. A checkpoint is that of the newest chunk of which every trade was taken by its grain, written once every mint has saved
+/// what it took. A mint's clock (<see cref="ClockOf"/>) is the newest chunk's, or while trades of the mint are on their way the one before the oldest of them: a
+/// mint that cannot take its trades holds up the checkpoint, and nobody else's klines.
+/// </para>
+/// <para>
+/// What a grain took and has not saved is gone when its activation ends. The pump knows which activation took it; where another one answers, it gives up what is under
+/// way and reads again from the checkpoint that is stored. Grains know the trades that they have. Thread safe.
 /// </para>
 /// <para>
 /// A symbol's past (<see cref="SourceChunk.History"/>) goes the same way, at its place among the symbol's trades: its final klines to the archive, its forming ones to
 /// the grain, and then the lane waits until a checkpoint has passed it. Whatever is read again after a kill begins with that past again.
 /// </para>
 /// </remarks>
-internal sealed partial class SourcePump(
-    SourceDescription description,
-    Func<ITradeSource> create,
-    IGrainFactory grains,
-    IKlineArchive archive,
-    TimeProvider time,
-    Func<string, Task> saveCheckpoint,
-    Func<CancellationToken, ChainEventLane> openEvents,
-    ILogger<SourcePump> logger) : IDisposable
+internal sealed partial class SourcePump : IDisposable
 {
     /// <summary>Trades read and not yet taken by their grains at which reading waits.</summary>
     internal const int MaxUndelivered = 65_536;
@@ -38,57 +35,120 @@ internal sealed partial class SourcePump(
     /// <summary>Mints that are asked to save at the same time.</summary>
     private const int MaxSavesAtOnce = 2_000;
 
+    /// <summary>Chunks remembered as places for a checkpoint.</summary>
+    private const int MaxMarks = 2_048;
+
+    /// <summary>Checkpoints after which an idle lane is let go.</summary>
+    private const int IdleCheckpoints = 60;
+
     internal static readonly TimeSpan CheckpointInterval = TimeSpan.FromSeconds(5);
 
+    private static readonly TimeSpan VisitInterval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan FirstRetry = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LastRetry = TimeSpan.FromSeconds(30);
 
+    private readonly SourceDescription _description;
+    private readonly Func<ITradeSource> _create;
+    private readonly IGrainFactory _grains;
+    private readonly IKlineArchive _archive;
+    private readonly TimeProvider _time;
+    private readonly Func<string?, DateTimeOffset, Task> _saveCheckpoint;
+    private readonly ILogger _logger;
+    private readonly SymbolIndex _index;
+    private readonly QuietMints _quiet;
+
     private readonly CancellationTokenSource _stop = new();
-    private ChainEventLane? _events;
+    private readonly ChainEventLane _events;
     private readonly Dictionary<string, Lane> _lanes = new(StringComparer.Ordinal);
     private readonly HashSet<Lane> _busy = [];
-    private readonly Queue<Mark> _marks = new();
     private readonly Lock _lock = new();
     private readonly SemaphoreSlim _checkpointing = new(1, 1);
-    private readonly SemaphoreSlim _registering = new(1, 1);
-    private readonly Dictionary<string, (SymbolInfo Symbol, bool IsNamed)> _unregistered = new(StringComparer.Ordinal);
+
+    /// <summary>Hashes of the symbols met, of 64 bits each: a mint is counted, and put into the index, once.</summary>
+    private readonly HashSet<ulong> _met = [];
+
+    /// <summary>Places for a checkpoint, oldest first.</summary>
+    private readonly List<Mark> _marks = [];
 
     private ITradeSource? _source;
     private Task _running = Task.CompletedTask;
+    private Task _visits = Task.CompletedTask;
     private TaskCompletionSource? _room;
     private TaskCompletionSource? _delivered;
     private TaskCompletionSource? _progress;
-    private long _read;
 
-    /// <summary>The number that the saved checkpoint has passed.</summary>
+    /// <summary>Ends with the stop, or when trades are lost: then what is under way is given up.</summary>
+    private CancellationTokenSource _reading;
+    private bool _isLost;
+    private long _read;
+    private long _chunks;
+
+    /// <summary>The newest chunk's clock, and when it was given.</summary>
+    private SourceClock _clock;
+    private long _clockGiven;
+
+    /// <summary>The newest mark that every lane has passed.</summary>
+    private Mark? _taken;
+
+    /// <summary>What is stored, and the number that it has passed.</summary>
+    private (string? Checkpoint, DateTimeOffset Clock) _stored;
     private long _checkpointed;
+    private long _checkpoints;
     private long _undelivered;
     private long _duplicates;
     private long _late;
-    private Mark? _taken;
+    private long _refused;
     private SourceState? _state = SourceState.Starting;
-    private DateTimeOffset _since = time.GetUtcNow();
+    private DateTimeOffset _since;
     private SourceState _shown = SourceState.Starting;
     private string? _error;
     private string? _saveError;
 
-    /// <summary>The clock of the newest chunk that the grains have whole.</summary>
-    public SourceClock Clock
+    public SourcePump(
+        SourceDescription description,
+        Func<ITradeSource> create,
+        IGrainFactory grains,
+        IKlineArchive archive,
+        TimeProvider time,
+        Func<string?, DateTimeOffset, Task> saveCheckpoint,
+        Func<CancellationToken, ChainEventLane> openEvents,
+        ILogger<SourcePump> logger)
     {
-        get
+        (_description, _create, _grains, _archive, _time, _saveCheckpoint, _logger) = (description, create, grains, archive, time, saveCheckpoint, logger);
+        _events = openEvents(_stop.Token);
+        _index = new SymbolIndex(archive, time);
+        _quiet = new QuietMints(description.Name, grains, archive, time, ClockOfQuiet, logger);
+        _reading = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+        _since = time.GetUtcNow();
+    }
+
+    /// <summary>The clock that makes klines of one mint final: see <see cref="ISourceGrain.GetClock"/>.</summary>
+    public SourceClock ClockOf(string symbol, long activation)
+    {
+        lock (_lock)
         {
-            lock (_lock)
+            if (!_lanes.TryGetValue(symbol, out var lane))
             {
-                Settle();
-                return _taken is { } mark ? mark.Clock.After(time.GetElapsedTime(mark.Given)) : new SourceClock(DateTimeOffset.MinValue, IsLive: false);
+                return _clock.After(_time.GetElapsedTime(_clockGiven));
             }
+
+            if (_isLost || (lane.IsUnsaved && lane.Activation != activation))
+            {
+                Lose(lane);
+                return new SourceClock(DateTimeOffset.MinValue, IsLive: false);
+            }
+
+            return lane.TryGetClock(out var before) ? before : _clock.After(_time.GetElapsedTime(_clockGiven));
         }
     }
 
-    public void Start(string? checkpoint)
+    /// <param name="checkpoint">Where to read from; null: the beginning.</param>
+    /// <param name="clock">The source's clock there.</param>
+    public void Start(string? checkpoint, DateTimeOffset clock)
     {
-        _events = openEvents(_stop.Token);
-        _running = Task.Run(() => Run(checkpoint));
+        _stored = (checkpoint, clock);
+        _clock = new SourceClock(clock, IsLive: false);
+        _running = Task.Run(Run);
     }
 
     /// <summary>Stops reading, brings what was read to its grains, and saves. Throws what kept it from saving.</summary>
@@ -96,6 +156,7 @@ internal sealed partial class SourcePump(
     {
         await _stop.CancelAsync();
         await _running;
+        await _visits;
         await Checkpoint(everyMint: false);
         lock (_lock)
         {
@@ -107,17 +168,18 @@ internal sealed partial class SourcePump(
     public void Dispose()
     {
         _stop.Dispose();
+        _reading.Dispose();
         _checkpointing.Dispose();
-        _registering.Dispose();
+        _index.Dispose();
+        _quiet.Dispose();
     }
 
     public SourceStatus GetStatus()
     {
-        var status = Volatile.Read(ref _source)?.GetStatus() ?? new SourceStatus { Name = description.Name, Kind = description.Kind, State = SourceState.Starting };
-        var events = _events?.Figures ?? default;
+        var events = _events.Figures;
+        var status = Volatile.Read(ref _source)?.GetStatus() ?? new SourceStatus { Name = _description.Name, Kind = _description.Kind, State = SourceState.Starting };
         lock (_lock)
         {
-            Settle();
             var state = _state ?? status.State;
             if (state == SourceState.Ended && _state is null)
             {
@@ -128,78 +190,88 @@ internal sealed partial class SourcePump(
             if (state != _shown)
             {
                 _shown = state;
-                _since = time.GetUtcNow();
+                _since = _time.GetUtcNow();
             }
 
             return status with
             {
-                Name = description.Name,
-                Kind = description.Kind,
+                Name = _description.Name,
+                Kind = _description.Kind,
                 State = state,
                 Since = _since,
-                Clock = _taken?.Clock.Time ?? DateTimeOffset.MinValue,
+                Clock = _clock.Time,
+                Skipped = _refused == 0 ? status.Skipped : status.Skipped.SetItem("otherSource", _refused),
                 Duplicates = _duplicates,
                 Late = _late,
-                IsSimulated = description.IsSimulated,
-                Error = _error ?? _saveError ?? status.Error,
-                Mints = _lanes.Count,
+                IsSimulated = _description.IsSimulated,
+                Error = _error ?? _saveError ?? _busy.FirstOrDefault(l => l.Error is not null)?.Error ?? status.Error,
+                Mints = _met.Count,
                 Events = events.Stored,
                 LastEventTime = events.Newest,
             };
         }
     }
 
-    private async Task Run(string? checkpoint)
+    private async Task Run()
     {
-        using var checkpoints = time.CreateTimer(_ => _ = CheckpointByTimer(), null, CheckpointInterval, CheckpointInterval);
-        var retry = FirstRetry;
+        using var checkpoints = _time.CreateTimer(_ => _ = CheckpointByTimer(), null, CheckpointInterval, CheckpointInterval);
+        using var visits = _time.CreateTimer(_ => _visits = _visits.IsCompleted ? VisitByTimer() : _visits, null, VisitInterval, VisitInterval);
+        var (retry, rewind) = (FirstRetry, TimeSpan.Zero);
+        long? rewound = null;
+        var checkpoint = _stored.Checkpoint;
         while (!_stop.IsCancellationRequested)
         {
+            var reading = _reading.Token;
             try
             {
-                var source = create();
+                var source = _create();
                 Volatile.Write(ref _source, source);
                 SetState(null, null);
-                await foreach (var chunk in source.Read(checkpoint, _stop.Token))
+                await foreach (var chunk in source.Read(checkpoint, reading))
                 {
                     retry = FirstRetry;
                     checkpoint = chunk.Checkpoint;
 
                     // Before the mark of its chunk: no checkpoint finds the one without the other.
-                    await _events!.Add(chunk.Events);
+                    await _events.Add(chunk.Events);
                     await Take(chunk);
                 }
 
                 await Delivered();
-                if (!_stop.IsCancellationRequested)
+                if (!reading.IsCancellationRequested)
                 {
                     // The recording's last word: its clock reaches every mint, also those without a trade near the end.
                     SetState(SourceState.Replaying, null);
-                    await CheckpointUntilDone();
-                    SetState(SourceState.Ended, null);
-                    LogEnded(description.Name, Interlocked.Read(ref _read));
+                    await FinishAll(reading);
                 }
 
-                return;
+                if (!reading.IsCancellationRequested)
+                {
+                    SetState(SourceState.Ended, null);
+                    LogEnded(_description.Name, Interlocked.Read(ref _read));
+                    return;
+                }
             }
-            catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+            catch (OperationCanceledException) when (reading.IsCancellationRequested)
             {
-                break;
+                // The stop, or what follows.
             }
             catch (Exception error)
             {
                 SetState(SourceState.Failed, error.Message);
-                LogFailed(description.Name, error.Message, retry, error is SourceException ? null : error);
-                try
-                {
-                    await Task.Delay(retry, time, _stop.Token);
-                }
-                catch (OperationCanceledException)
-                {
-                    break;
-                }
-
+                LogFailed(_description.Name, error.Message, retry, error is SourceException ? null : error);
+                await Wait(retry, reading);
                 retry = retry * 2 < LastRetry ? retry * 2 : LastRetry;
+            }
+
+            if (reading.IsCancellationRequested && !_stop.IsCancellationRequested)
+            {
+                // At once, unless it happens again and again.
+                rewind = rewound is null || _time.GetElapsedTime(rewound.Value) > LastRetry * 2 ? TimeSpan.Zero : rewind == TimeSpan.Zero ? FirstRetry : rewind * 2 < LastRetry ? rewind * 2 : LastRetry;
+                await Delivered();
+                await Wait(rewind, _stop.Token);
+                checkpoint = await Rewind();
+                rewound = _time.GetTimestamp();
             }
         }
 
@@ -210,18 +282,23 @@ internal sealed partial class SourcePump(
     {
         List<Lane>? idle = null;
         TaskCompletionSource? room = null;
-        bool register;
         lock (_lock)
         {
-            foreach (var symbol in chunk.Symbols)
+            if (_isLost)
             {
-                _unregistered[symbol.Symbol] = (symbol with { Source = description.Name }, IsNamed: true);
+                return;
             }
 
+            foreach (var symbol in chunk.Symbols)
+            {
+                _index.Name(symbol with { Source = _description.Name });
+            }
+
+            _chunks++;
             foreach (var history in chunk.History)
             {
                 var lane = LaneOf(history.Symbol, history.From);
-                lane.Add(BatchKind.Begin, history, ++_read);
+                lane.Add(BatchKind.Begin, history, ++_read, _clock);
                 Wake(lane, ref idle);
             }
 
@@ -230,20 +307,20 @@ internal sealed partial class SourcePump(
             foreach (var symbol in chunk.CaughtUp)
             {
                 var lane = LaneOf(symbol, chunk.Clock.Time);
-                lane.Add(BatchKind.CaughtUp, null, ++_read);
+                lane.Add(BatchKind.CaughtUp, null, ++_read, _clock);
                 Wake(lane, ref idle);
             }
 
-            register = _unregistered.Count > 0;
             _undelivered += chunk.Trades.Length + chunk.Ordered.Length;
-            _marks.Enqueue(new Mark(_read, chunk.Checkpoint, chunk.Clock, time.GetTimestamp()));
+            (_clock, _clockGiven) = (chunk.Clock, _time.GetTimestamp());
+            AddMark(new Mark(_read, chunk.Checkpoint, chunk.Clock.Time));
             if (_undelivered >= MaxUndelivered)
             {
                 room = _room ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             }
         }
 
-        if (register)
+        if (_index.WantsToRegister())
         {
             _ = RegisterSoon();
         }
@@ -268,7 +345,7 @@ internal sealed partial class SourcePump(
         foreach (ref readonly var trade in trades.AsSpan())
         {
             var lane = LaneOf(trade.Symbol, trade.EventTime);
-            lane.Add(trade, ++_read, kind);
+            lane.Add(trade, ++_read, kind, _chunks, _clock);
             Wake(lane, ref idle);
         }
     }
@@ -277,9 +354,12 @@ internal sealed partial class SourcePump(
     {
         if (!_lanes.TryGetValue(symbol, out var lane))
         {
-            lane = new Lane(symbol, grains.GetGrain<IKlineGrain>(symbol));
+            lane = new Lane(symbol, _grains.GetGrain<IKlineGrain>(symbol));
             _lanes.Add(symbol, lane);
-            _unregistered.TryAdd(symbol, (new SymbolInfo(symbol, symbol, description.Name, listed), IsNamed: false));
+            if (_met.Add(Hash(symbol)))
+            {
+                _index.Meet(new SymbolInfo(symbol, symbol, _description.Name, listed));
+            }
         }
 
         return lane;
@@ -289,8 +369,30 @@ internal sealed partial class SourcePump(
     {
         if (_busy.Add(lane))
         {
+            lane.LastUse = _checkpoints;
             (idle ??= []).Add(lane);
         }
+    }
+
+    private void AddMark(Mark mark)
+    {
+        if (_marks.Count >= MaxMarks)
+        {
+            Settle();
+            if (_marks.Count >= MaxMarks)
+            {
+                // A mint does not take its trades, and until it does no checkpoint passes them: every other place will do.
+                var kept = 0;
+                for (var i = 1; i < _marks.Count; i += 2)
+                {
+                    _marks[kept++] = _marks[i];
+                }
+
+                _marks.RemoveRange(kept, _marks.Count - kept);
+            }
+        }
+
+        _marks.Add(mark);
     }
 
     private async Task Drain(Lane lane)
@@ -301,88 +403,113 @@ internal sealed partial class SourcePump(
             Batch batch;
             lock (_lock)
             {
+                if (_isLost)
+                {
+                    Abandon(lane);
+                    return;
+                }
+
                 if (!lane.TryTake(out batch))
                 {
                     _busy.Remove(lane);
-                    if (_busy.Count == 0)
-                    {
-                        _delivered?.TrySetResult();
-                        _delivered = null;
-                    }
-
+                    TellDelivered();
                     return;
                 }
             }
 
             while (true)
             {
+                var reading = _reading.Token;
                 try
                 {
-                    var result = await Deliver(lane, batch);
-                    retry = FirstRetry;
-                    Delivered(lane, batch.Trades.Length, result);
-                    if (batch.History is not null)
+                    long required;
+                    lock (_lock)
                     {
-                        await CheckpointPast(batch.Oldest);
+                        required = lane.Required;
                     }
 
-                    break;
-                }
-                catch (ArgumentException error)
-                {
-                    // The grain will never take these: another source feeds this mint.
-                    SetError(error.Message);
-                    Delivered(lane, batch.Trades.Length, default);
+                    var result = await Deliver(lane, batch, required);
+                    retry = FirstRetry;
+                    if (required != 0 && result.Activation != required && result.Refusal is null)
+                    {
+                        // Another activation, and it took nothing. What the other had is lost, or was saved meanwhile.
+                        if (IsLost(lane, result.Activation))
+                        {
+                            break;
+                        }
+
+                        continue;
+                    }
+
+                    Delivered(lane, batch, result);
+                    if (batch.History is not null && result.Refusal is null)
+                    {
+                        await CheckpointPast(batch.Oldest, reading);
+                    }
+
                     break;
                 }
                 catch (Exception error)
                 {
                     LogIngestFailed(lane.Symbol, error.Message, retry, error);
-                    if (_stop.IsCancellationRequested)
+                    lock (_lock)
                     {
-                        // Not delivered, so no checkpoint passes them: a restart reads them again.
-                        Abandon(lane);
-                        return;
+                        lane.Error = $"{lane.Symbol}: trades wait: {error.Message}";
+                        if (reading.IsCancellationRequested)
+                        {
+                            // Not delivered, so no checkpoint passes them: they are read again.
+                            Abandon(lane);
+                            return;
+                        }
                     }
 
-                    await Wait(retry);
+                    await Wait(retry, reading);
                     retry = retry * 2 < LastRetry ? retry * 2 : LastRetry;
                 }
             }
         }
     }
 
-    private async Task<IngestResult> Deliver(Lane lane, Batch batch)
+    private async Task<IngestResult> Deliver(Lane lane, Batch batch, long required)
     {
         if (batch.History is { } history)
         {
             // Refused before anything is written, if another source feeds the symbol.
-            await lane.Grain.Ingest(new TradeBatch { Source = description.Name, Trades = [] });
-
-            // What the grain has final and not archived goes first: the venue's own klines of the same buckets stand.
-            await lane.Grain.Save(new SourceClock(history.WholeTo ?? DateTimeOffset.MinValue, IsLive: false));
-            if (await PastKlines.Of(history, description.Rules, archive) is { Count: > 0 } klines)
+            var result = await lane.Grain.Ingest(new TradeBatch { Source = _description.Name, Trades = [], Activation = required });
+            if (result.Refusal is not null || (required != 0 && result.Activation != required))
             {
-                await archive.Write(history.Symbol, klines);
+                return result;
             }
 
-            await lane.Grain.Begin(new KlineSeed { Source = description.Name, From = history.From, Forming = history.Forming, Unknown = history.Unknown });
-            return default;
+            // What the grain has final and not archived goes first: the venue's own klines of the same buckets stand.
+            if (!(await lane.Grain.Save(new SourceClock(history.WholeTo ?? DateTimeOffset.MinValue, IsLive: false), result.Activation)).IsSaved)
+            {
+                throw new InvalidOperationException("The grain has left memory meanwhile.");
+            }
+
+            if (await PastKlines.Of(history, _description.Rules, _archive) is { Count: > 0 } klines)
+            {
+                await _archive.Write(history.Symbol, klines);
+            }
+
+            await lane.Grain.Begin(new KlineSeed { Source = _description.Name, From = history.From, Forming = history.Forming, Unknown = history.Unknown });
+            return result;
         }
 
         return await lane.Grain.Ingest(new TradeBatch
         {
-            Source = description.Name,
+            Source = _description.Name,
             Trades = batch.Trades,
             IsSlotOrder = batch.Kind == BatchKind.SlotOrder,
             IsCaughtUp = batch.Kind == BatchKind.CaughtUp,
+            Activation = required,
         });
     }
 
-    /// <summary>Completes when a checkpoint has passed the number, or the pump stops.</summary>
-    private async Task CheckpointPast(long number)
+    /// <summary>Completes when a checkpoint has passed the number, or reading ends.</summary>
+    private async Task CheckpointPast(long number, CancellationToken reading)
     {
-        while (!_stop.IsCancellationRequested)
+        while (!reading.IsCancellationRequested)
         {
             Task? progress = null;
             lock (_lock)
@@ -402,25 +529,25 @@ internal sealed partial class SourcePump(
             try
             {
                 // Other symbols' earlier trades may still be on their way.
-                await (progress?.WaitAsync(_stop.Token) ?? Checkpoint(everyMint: false, past: number));
+                await (progress?.WaitAsync(reading) ?? Checkpoint(everyMint: false, past: number));
             }
-            catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+            catch (OperationCanceledException) when (reading.IsCancellationRequested)
             {
                 return;
             }
             catch (Exception error)
             {
-                LogCheckpointFailed(description.Name, error.Message, error);
-                await Wait(CheckpointInterval);
+                LogCheckpointFailed(_description.Name, error.Message, error);
+                await Wait(CheckpointInterval, reading);
             }
         }
     }
 
-    private async Task Wait(TimeSpan delay)
+    private async Task Wait(TimeSpan delay, CancellationToken cancellationToken)
     {
         try
         {
-            await Task.Delay(delay, time, _stop.Token);
+            await Task.Delay(delay, _time, cancellationToken);
         }
         catch (OperationCanceledException)
         {
@@ -428,14 +555,32 @@ internal sealed partial class SourcePump(
         }
     }
 
-    private void Delivered(Lane lane, int trades, IngestResult result)
+    private void Delivered(Lane lane, in Batch batch, IngestResult result)
     {
         lock (_lock)
         {
-            lane.Delivered();
+            if (result.Refusal is { } refusal)
+            {
+                // The grain will never take these.
+                _error = refusal;
+                _refused += batch.Trades.Length;
+                lane.PassBy();
+            }
+            else if (batch.History is not null)
+            {
+                // Durable, and nothing of before is left.
+                lane.PassBy();
+                lane.Saved(lane.Delivered);
+            }
+            else if (!lane.Took(result.Activation))
+            {
+                Lose(lane);
+                return;
+            }
+
             _progress?.TrySetResult();
             _progress = null;
-            _undelivered -= trades;
+            _undelivered -= batch.Trades.Length;
             _duplicates += result.Duplicates;
             _late += result.Late;
             if (_undelivered < MaxUndelivered / 2 && _room is { } room)
@@ -446,24 +591,79 @@ internal sealed partial class SourcePump(
         }
     }
 
-    private void Abandon(Lane lane)
+    private bool IsLost(Lane lane, long activation)
     {
         lock (_lock)
         {
-            // It stays in _busy with its oldest number: Settle never passes it.
-            lane.IsAbandoned = true;
-            if (_busy.All(l => l.IsAbandoned))
+            if (lane.IsUnsaved && lane.Activation != activation)
             {
-                _delivered?.TrySetResult();
-                _delivered = null;
+                Lose(lane);
             }
 
-            _room?.TrySetResult();
-            _room = null;
+            return _isLost;
         }
     }
 
-    /// <summary>Completes when every trade read so far was taken by its grain, or given up because the pump stops.</summary>
+    /// <summary>What the lane's grain took and did not save is gone: everything under way is given up, and read again. Under the lock.</summary>
+    private void Lose(Lane lane)
+    {
+        if (!_isLost)
+        {
+            // Also while the source stops: no checkpoint passes what is lost.
+            _isLost = true;
+            LogLost(_description.Name, lane.Symbol);
+
+            // Not here: who waits for the token goes on at once, and this is under the lock.
+            _ = _reading.CancelAsync();
+        }
+    }
+
+    /// <summary>Forgets what is under way, once no call is, and gives the checkpoint to read from.</summary>
+    private async Task<string?> Rewind()
+    {
+        await _checkpointing.WaitAsync();
+        try
+        {
+            lock (_lock)
+            {
+                _lanes.Clear();
+                _busy.Clear();
+                _marks.Clear();
+                _taken = null;
+                _undelivered = 0;
+                _clock = new SourceClock(_stored.Clock, IsLive: false);
+                _isLost = false;
+
+                // The old one is not disposed of, because its cancellation may be under way still.
+                _reading = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token);
+                return _stored.Checkpoint;
+            }
+        }
+        finally
+        {
+            _checkpointing.Release();
+        }
+    }
+
+    /// <summary>Gives up a lane. It stays among the busy with its oldest number: no checkpoint passes it. Under the lock.</summary>
+    private void Abandon(Lane lane)
+    {
+        lane.IsAbandoned = true;
+        TellDelivered();
+        _room?.TrySetResult();
+        _room = null;
+    }
+
+    private void TellDelivered()
+    {
+        if (_delivered is not null && _busy.All(l => l.IsAbandoned))
+        {
+            _delivered.TrySetResult();
+            _delivered = null;
+        }
+    }
+
+    /// <summary>Completes when every trade read so far was taken by its grain, or given up.</summary>
     private Task Delivered()
     {
         lock (_lock)
@@ -486,9 +686,20 @@ internal sealed partial class SourcePump(
             until = Math.Min(until, lane.OldestUndelivered - 1);
         }
 
-        while (_marks.TryPeek(out var mark) && mark.Number <= until)
+        var passed = 0;
+        while (passed < _marks.Count && _marks[passed].Number <= until)
         {
-            _taken = _marks.Dequeue();
+            _taken = _marks[passed++];
+        }
+
+        _marks.RemoveRange(0, passed);
+    }
+
+    private SourceClock? ClockOfQuiet(string symbol)
+    {
+        lock (_lock)
+        {
+            return _isLost || _stop.IsCancellationRequested || (_lanes.TryGetValue(symbol, out var lane) && (lane.IsUnsaved || lane.TryGetClock(out _))) ? null : _clock;
         }
     }
 
@@ -500,28 +711,48 @@ internal sealed partial class SourcePump(
         }
         catch (Exception error)
         {
-            LogCheckpointFailed(description.Name, error.Message, error);
+            LogCheckpointFailed(_description.Name, error.Message, error);
         }
     }
 
-    private async Task CheckpointUntilDone()
+    private async Task VisitByTimer()
     {
-        while (!_stop.IsCancellationRequested)
+        try
+        {
+            await _quiet.Visit();
+        }
+        catch (Exception error)
+        {
+            LogListFailed(_description.Name, error.Message, error);
+        }
+    }
+
+    /// <summary>Saves every mint with the last clock, those that nothing came to as well.</summary>
+    private async Task FinishAll(CancellationToken reading)
+    {
+        while (!reading.IsCancellationRequested)
         {
             try
             {
                 await Checkpoint(everyMint: true);
+                if (!reading.IsCancellationRequested)
+                {
+                    await _quiet.VisitAll(reading);
+                }
+
                 return;
             }
             catch (Exception error) when (error is not OperationCanceledException)
             {
-                LogCheckpointFailed(description.Name, error.Message, error);
-                await Wait(CheckpointInterval);
+                LogCheckpointFailed(_description.Name, error.Message, error);
+                SetSaveError($"Saving is behind: {error.Message}");
+                await Wait(CheckpointInterval, reading);
             }
         }
     }
 
-    /// <summary>Saves the mints fed since they last saved, then the checkpoint.</summary>
+    /// <summary>Saves the mints that have taken anything since they last saved, then the checkpoint.</summary>
+    /// <param name="everyMint">The others as well.</param>
     /// <param name="past">Nothing is done if a checkpoint has passed this number by now.</param>
     private async Task Checkpoint(bool everyMint, long past = 0)
     {
@@ -540,52 +771,72 @@ internal sealed partial class SourcePump(
 
         try
         {
-            Mark taken;
-            List<Lane> fed;
+            Mark? taken;
+            var saves = new List<Saving>();
             lock (_lock)
             {
-                Settle();
-                if (_taken is not { } mark || (past > 0 && _checkpointed >= past))
+                if (_isLost)
                 {
                     return;
                 }
 
-                taken = mark;
-                fed = [.. _lanes.Values.Where(l => everyMint || l.IsFed)];
-                foreach (var lane in fed)
+                Settle();
+                taken = _taken;
+                if (past > 0 && (taken is null || _checkpointed >= past))
                 {
-                    lane.IsFed = false;
+                    return;
+                }
+
+                _checkpoints++;
+                foreach (var lane in _lanes.Values)
+                {
+                    if (lane.IsUnsaved || everyMint)
+                    {
+                        saves.Add(new Saving(lane, lane.IsUnsaved, lane.Activation, lane.Delivered, lane.TryGetClock(out var before) ? before : _clock));
+                    }
                 }
             }
 
             try
             {
-                await Register();
-                foreach (var some in fed.Chunk(MaxSavesAtOnce))
+                foreach (var some in saves.Chunk(MaxSavesAtOnce))
                 {
-                    await Task.WhenAll(some.Select(l => l.Grain.Save(taken.Clock)));
+                    await Task.WhenAll(some.Select(Save));
                 }
 
+                // After the saves, so that they do not wait for it, and before the checkpoint: who does not come again must be found in the index.
+                await _index.Register();
+
                 // Those of chunks after the mark too, which harms nothing.
-                await _events!.Flush();
-                await saveCheckpoint(taken.Checkpoint);
+                await _events.Flush();
+                lock (_lock)
+                {
+                    if (_isLost)
+                    {
+                        return;
+                    }
+                }
+
+                if (taken is not null)
+                {
+                    await _saveCheckpoint(taken.Checkpoint, taken.Clock);
+                }
+
                 SetSaveError(null);
                 lock (_lock)
                 {
-                    _checkpointed = Math.Max(_checkpointed, taken.Number);
+                    if (taken is not null)
+                    {
+                        _stored = (taken.Checkpoint, taken.Clock);
+                        _checkpointed = Math.Max(_checkpointed, taken.Number);
+                    }
+
+                    LetGo();
                 }
             }
             catch (Exception error)
             {
                 SetSaveError($"Saving is behind: {error.Message}");
-                lock (_lock)
-                {
-                    foreach (var lane in fed)
-                    {
-                        lane.IsFed = true;
-                    }
-                }
-
                 throw;
             }
         }
@@ -595,51 +846,57 @@ internal sealed partial class SourcePump(
         }
     }
 
+    private async Task Save(Saving saving)
+    {
+        var lane = saving.Lane;
+        if (!saving.IsUnsaved)
+        {
+            _quiet.Note(lane.Symbol, (await lane.Grain.Settle(_description.Name, saving.Clock)).NextFinal);
+            return;
+        }
+
+        var result = await lane.Grain.Save(saving.Clock, saving.Activation);
+        lock (_lock)
+        {
+            if (!result.IsSaved)
+            {
+                Lose(lane);
+                return;
+            }
+
+            lane.Saved(saving.Delivered);
+        }
+
+        _quiet.Note(lane.Symbol, result.NextFinal);
+    }
+
+    /// <summary>Lets lanes go that have been idle. Under the lock.</summary>
+    private void LetGo()
+    {
+        if (_checkpoints % IdleCheckpoints != 0)
+        {
+            return;
+        }
+
+        foreach (var (symbol, lane) in _lanes)
+        {
+            if (!lane.IsUnsaved && !_busy.Contains(lane) && _checkpoints - lane.LastUse >= IdleCheckpoints)
+            {
+                _lanes.Remove(symbol);
+            }
+        }
+    }
+
     private async Task RegisterSoon()
     {
         try
         {
-            await Register();
+            await _index.Register();
         }
         catch (Exception error)
         {
             // The next checkpoint waits for it.
-            LogRegisterFailed(description.Name, error.Message, error);
-        }
-    }
-
-    /// <summary>Puts new symbols into the index.</summary>
-    private async Task Register()
-    {
-        await _registering.WaitAsync();
-        try
-        {
-            KeyValuePair<string, (SymbolInfo Symbol, bool IsNamed)>[] symbols;
-            lock (_lock)
-            {
-                symbols = [.. _unregistered];
-            }
-
-            await Task.WhenAll(symbols.Select(async entry =>
-            {
-                // The name may be known from an earlier run: the symbol itself is only a stand-in.
-                if (entry.Value.IsNamed || await archive.GetSymbol(entry.Key) is null)
-                {
-                    await archive.PutSymbol(entry.Value.Symbol);
-                }
-
-                lock (_lock)
-                {
-                    if (_unregistered.TryGetValue(entry.Key, out var now) && now == entry.Value)
-                    {
-                        _unregistered.Remove(entry.Key);
-                    }
-                }
-            }));
-        }
-        finally
-        {
-            _registering.Release();
+            LogRegisterFailed(_description.Name, error.Message, error);
         }
     }
 
@@ -652,20 +909,23 @@ internal sealed partial class SourcePump(
         }
     }
 
-    private void SetError(string error)
-    {
-        lock (_lock)
-        {
-            _error = error;
-        }
-    }
-
     private void SetSaveError(string? error)
     {
         lock (_lock)
         {
             _saveError = error;
         }
+    }
+
+    private static ulong Hash(string symbol)
+    {
+        var hash = 0xCBF29CE484222325UL;
+        foreach (var c in symbol)
+        {
+            hash = (hash ^ c) * 0x100000001B3UL;
+        }
+
+        return hash;
     }
 
     [LoggerMessage(1111, LogLevel.Error, "Source {Name} failed and is read again in {Delay}: {Reason}")]
@@ -683,98 +943,15 @@ internal sealed partial class SourcePump(
     [LoggerMessage(1115, LogLevel.Information, "Source {Name} has ended: {Trades} trades read, all saved")]
     private partial void LogEnded(string name, long trades);
 
+    [LoggerMessage(1117, LogLevel.Warning, "Source {Name}: the grain of {Symbol} has left memory with trades that it had not saved; the source is read again from its checkpoint")]
+    private partial void LogLost(string name, string symbol);
+
+    [LoggerMessage(1118, LogLevel.Error, "Source {Name}: the index of symbols cannot be read, and klines of quiet ones are not stored yet: {Reason}")]
+    private partial void LogListFailed(string name, string reason, Exception error);
+
     /// <summary>A chunk's end: the number of its last trade, and what holds once all up to it are taken.</summary>
-    private sealed record Mark(long Number, string Checkpoint, SourceClock Clock, long Given);
+    private sealed record Mark(long Number, string Checkpoint, DateTimeOffset Clock);
 
-    private enum BatchKind
-    {
-        Trades,
-
-        /// <summary>A correction of order.</summary>
-        SlotOrder,
-
-        /// <summary>The symbol's past.</summary>
-        Begin,
-
-        /// <summary>The symbol's trades have reached the present.</summary>
-        CaughtUp,
-    }
-
-    /// <summary>What goes to a grain in one call.</summary>
-    /// <param name="Oldest">The number of its first trade.</param>
-    /// <param name="History">Of <see cref="BatchKind.Begin"/> only.</param>
-    private readonly record struct Batch(ImmutableArray<Trade> Trades, long Oldest, BatchKind Kind, SymbolKlines? History);
-
-    /// <summary>One mint's trades on their way. Guarded by the pump's lock.</summary>
-    private sealed class Lane(string symbol, IKlineGrain grain)
-    {
-        private readonly Queue<Batch> _earlier = new();
-        private readonly ImmutableArray<Trade>.Builder _waiting = ImmutableArray.CreateBuilder<Trade>();
-        private BatchKind _waitingKind;
-        private long _oldestWaiting;
-        private long _oldestOnTheWay;
-
-        public string Symbol => symbol;
-
-        public IKlineGrain Grain => grain;
-
-        /// <summary>Took trades since it was last asked to save.</summary>
-        public bool IsFed { get; set; }
-
-        public bool IsAbandoned { get; set; }
-
-        /// <summary>Number of the oldest trade not taken by the grain; valid while the lane is busy.</summary>
-        public long OldestUndelivered => _oldestOnTheWay != 0 ? _oldestOnTheWay : _earlier.TryPeek(out var earlier) ? earlier.Oldest : _waiting.Count > 0 ? _oldestWaiting : long.MaxValue;
-
-        public void Add(in Trade trade, long number, BatchKind kind)
-        {
-            if (_waiting.Count > 0 && (kind != _waitingKind || (kind == BatchKind.Trades && _waiting.Count >= MaxBatch)))
-            {
-                // A correction of order is a batch of its own.
-                EndBatch();
-            }
-
-            if (_waiting.Count == 0)
-            {
-                _oldestWaiting = number;
-                _waitingKind = kind;
-            }
-
-            _waiting.Add(trade);
-        }
-
-        /// <summary>Adds what is not a trade, at its place among them.</summary>
-        public void Add(BatchKind kind, SymbolKlines? history, long number)
-        {
-            EndBatch();
-            _earlier.Enqueue(new Batch([], number, kind, history));
-        }
-
-        public bool TryTake(out Batch batch)
-        {
-            if (!_earlier.TryDequeue(out batch))
-            {
-                if (_waiting.Count == 0)
-                {
-                    return false;
-                }
-
-                batch = new Batch(_waiting.DrainToImmutable(), _oldestWaiting, _waitingKind, null);
-            }
-
-            _oldestOnTheWay = batch.Oldest;
-            IsFed = true;
-            return true;
-        }
-
-        private void EndBatch()
-        {
-            if (_waiting.Count > 0)
-            {
-                _earlier.Enqueue(new Batch(_waiting.DrainToImmutable(), _oldestWaiting, _waitingKind, null));
-            }
-        }
-
-        public void Delivered() => _oldestOnTheWay = 0;
-    }
+    /// <summary>What one lane's grain is asked to save.</summary>
+    private readonly record struct Saving(Lane Lane, bool IsUnsaved, long Activation, long Delivered, SourceClock Clock);
 }

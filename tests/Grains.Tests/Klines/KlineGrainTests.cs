@@ -38,7 +38,7 @@ public class KlineGrainTests
 
         var again = await Ingest(host, Trade(0, 0));
 
-        Assert.Equal(new IngestResult(0, 1, 0), again);
+        Assert.Equal((0, 1, 0), (again.Applied, again.Duplicates, again.Late));
         Assert.Equal(before.Seq, (await host.Mint().GetSnapshot()).Seq);
     }
 
@@ -91,10 +91,11 @@ public class KlineGrainTests
         await Ingest(host, Trade(0, 0));
 
         await Assert.ThrowsAsync<ArgumentException>(() => Ingest(host, Trade(1, 1) with { Symbol = "Other" }));
-        var error = await Assert.ThrowsAsync<ArgumentException>(() => host.Mint().Ingest(new TradeBatch { Source = "second", Trades = [Trade(1, 1)] }));
+        var result = await host.Mint().Ingest(new TradeBatch { Source = "second", Trades = [Trade(1, 1)] });
 
-        Assert.Contains("second", error.Message, StringComparison.Ordinal);
-        Assert.Contains(FakeSources.Name, error.Message, StringComparison.Ordinal);
+        Assert.Contains("second", result.Refusal, StringComparison.Ordinal);
+        Assert.Contains(FakeSources.Name, result.Refusal, StringComparison.Ordinal);
+        Assert.Equal(0, result.Applied);
     }
 
     [Fact]
@@ -109,7 +110,7 @@ public class KlineGrainTests
             return Task.CompletedTask;
         };
 
-        await host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false));
+        await host.Mint().Settle(FakeSources.Name, new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false));
 
         Assert.Equal(0, archivedAtStateWrite);
         Assert.Equal([KlineInterval.S1, KlineInterval.S5], _archive.AllOf(TradeMaker.Symbol).Select(k => k.Interval));
@@ -123,7 +124,7 @@ public class KlineGrainTests
         Task saving;
         using (_archive.HoldWrites())
         {
-            saving = host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false));
+            saving = host.Mint().Settle(FakeSources.Name, new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false));
             await _archive.WaitForHeldWrites(1, TestContext.Current.CancellationToken);
             var result = await Ingest(host, Trade(2, 20));
             Assert.Equal(1, result.Applied);
@@ -139,11 +140,11 @@ public class KlineGrainTests
         await using var host = await Start();
         await Ingest(host, Trade(0, 0), Trade(1, 10));
         _archive.IsUnavailable = true;
-        await Assert.ThrowsAsync<ArchiveUnavailableException>(() => host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false)));
+        await Assert.ThrowsAsync<ArchiveUnavailableException>(() => host.Mint().Settle(FakeSources.Name, new SourceClock(TradeMaker.Start.AddSeconds(10), IsLive: false)));
         await Ingest(host, Trade(2, 20));
         _archive.IsUnavailable = false;
 
-        await host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(20), IsLive: false));
+        await host.Mint().Settle(FakeSources.Name, new SourceClock(TradeMaker.Start.AddSeconds(20), IsLive: false));
 
         Assert.Equal(2, _archive.AllOf(TradeMaker.Symbol).Count(k => k.Interval == KlineInterval.S1));
     }
@@ -254,6 +255,183 @@ public class KlineGrainTests
         var kline = (await host.Mint().GetSnapshot()).Klines[0];
         Assert.Equal((1m, 9m, 9m, 1m), (kline.Open.Value, kline.Close.Value, kline.High.Value, kline.Low.Value));
         Assert.Equal(4, kline.UpdateCount);
+    }
+
+    [Fact]
+    public async Task A_second_correction_of_a_slot_in_one_batch_is_a_correction_of_its_own()
+    {
+        await using var host = await Start();
+        Trade At(int sequence, string signature, decimal price) => Trade(0, 0, price) with { Order = new TradeOrder(new TradeId(7, signature), sequence) };
+        await Ingest(host, At(1_000, "b", 2), At(1_001, "a", 1));
+
+        await host.Mint().Ingest(new TradeBatch { Source = FakeSources.Name, Trades = [At(1, "a", 1), At(2, "b", 2), At(0, "c", 3), At(1, "a", 1), At(2, "b", 2)], IsSlotOrder = true });
+
+        var kline = (await host.Mint().GetSnapshot()).Klines[0];
+        Assert.Equal((3m, 2m, 3), (kline.Open.Value, kline.Close.Value, kline.UpdateCount));
+    }
+
+    [Fact]
+    public async Task A_save_for_an_activation_that_is_gone_is_refused()
+    {
+        await using var host = await Start();
+        _storage.Before = (operation, _) => operation == "write" ? throw new IOException("database away") : Task.CompletedTask;
+        var taken = await Ingest(host, Trade(0, 0));
+        await host.Engine.DeactivateAll();
+        _storage.Before = null;
+
+        var refused = await host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(1), IsLive: false), taken.Activation);
+        var later = await host.Mint().Ingest(new TradeBatch { Source = FakeSources.Name, Trades = [Trade(1, 1)], Activation = taken.Activation });
+        var again = await Ingest(host, Trade(0, 0));
+        var saved = await host.Mint().Save(new SourceClock(TradeMaker.Start.AddSeconds(1), IsLive: false), again.Activation);
+
+        Assert.False(refused.IsSaved);
+        Assert.Equal((0, again.Activation), (later.Applied, later.Activation));
+        Assert.Equal(1, again.Applied);
+        Assert.NotEqual(taken.Activation, again.Activation);
+        Assert.True(saved.IsSaved);
+        Assert.Equal(TradeMaker.Start.AddSeconds(3), saved.NextFinal);
+    }
+
+    [Fact]
+    public async Task A_grain_with_unsaved_trades_is_not_collected_and_one_without_is()
+    {
+        // One short interval, made final: the grain has no timer but the one for its save.
+        await using var host = await GrainHost.Start(new FakeSources(new KlineRules { Intervals = [KlineInterval.S1] }, []), _storage, _archive, _time);
+        _storage.Before = (operation, _) => operation == "write" ? throw new IOException("database away") : Task.CompletedTask;
+        var activation = (await Ingest(host, Trade(0, 0))).Activation;
+        await Assert.ThrowsAnyAsync<Exception>(() => host.Mint().Settle(FakeSources.Name, new SourceClock(TradeMaker.Start.AddMinutes(1), IsLive: false)));
+        for (var i = 0; i < 40; i++)
+        {
+            _time.Advance(TimeSpan.FromMinutes(1));
+            await Task.Delay(TimeSpan.FromMilliseconds(2), TimeProvider.System, TestContext.Current.CancellationToken);
+        }
+
+        Assert.Equal(activation, (await Ingest(host, Trade(0, 0))).Activation);
+        _storage.Before = null;
+        await FakeMints.Until(_time, () => Task.FromResult(_archive.AllOf(TradeMaker.Symbol).Count > 0));
+        var reads = _storage.Reads;
+        for (var i = 0; i < 40; i++)
+        {
+            _time.Advance(TimeSpan.FromMinutes(1));
+            await Task.Delay(TimeSpan.FromMilliseconds(2), TimeProvider.System, TestContext.Current.CancellationToken);
+        }
+
+        Assert.NotEqual(activation, (await Ingest(host, Trade(0, 0))).Activation);
+        Assert.Equal(reads + 1, _storage.Reads);
+    }
+
+    [Fact]
+    public async Task A_mint_woken_to_be_settled_stores_what_is_final_and_leaves_memory()
+    {
+        var host = await Start();
+        await Ingest(host, Trade(0, 0));
+        await host.Mint().Settle(FakeSources.Name, new SourceClock(TradeMaker.Start, IsLive: false));
+        await host.DisposeAsync();
+
+        await using var next = await Start();
+        var reads = _storage.Reads;
+        var clock = new SourceClock(TradeMaker.Start.AddMinutes(1), IsLive: false);
+        var first = await next.Mint().Settle(FakeSources.Name, clock);
+        var other = await next.Mint().Settle("second", new SourceClock(TradeMaker.Start.AddYears(1), IsLive: false));
+
+        Assert.Contains(_archive.AllOf(TradeMaker.Symbol), k => k.Interval == KlineInterval.M1);
+        Assert.Equal(KlineInterval.M5.OpenTime(TradeMaker.Start) + TimeSpan.FromMinutes(5) + Rules.Grace, first.NextFinal);
+        Assert.Equal(new SaveResult(true, null), other);
+        Assert.DoesNotContain(_archive.AllOf(TradeMaker.Symbol), k => k.Interval == KlineInterval.D1);
+        Assert.Equal(2, _storage.Reads - reads);
+    }
+
+    [Fact]
+    public async Task A_renamed_source_goes_on_with_its_own_rules()
+    {
+        var rules = new KlineRules { Open = OpenPolicy.PreviousClose, Intervals = [KlineInterval.M1, KlineInterval.H1] };
+        var host = await GrainHost.Start(new FakeSources(rules, []), _storage, _archive, _time);
+        await Ingest(host, Trade(0, 0, price: 1));
+        await host.DisposeAsync();
+
+        await using var renamed = await GrainHost.Start(new OnlySource("new", rules), _storage, _archive, _time);
+        var before = await renamed.Mint().GetSnapshot();
+        await Assert.ThrowsAsync<InvalidOperationException>(() => renamed.Mint().Ingest(new TradeBatch { Source = "unknown", Trades = [Trade(1, 90, price: 7)] }));
+        await renamed.Mint().Ingest(new TradeBatch { Source = "new", Trades = [Trade(1, 90, price: 7)] });
+        var after = await renamed.Mint().GetSnapshot();
+
+        Assert.Equal((FakeSources.Name, OpenPolicy.PreviousClose), (before.Source, before.Rules.Open));
+        Assert.Equal([KlineInterval.M1, KlineInterval.H1], before.Rules.Intervals);
+        Assert.Equal(("new", OpenPolicy.PreviousClose), (after.Source, after.Rules.Open));
+        Assert.Equal([KlineInterval.M1, KlineInterval.H1], after.Rules.Intervals);
+        Assert.Equal(1m, after.Klines.Last(k => k.Interval == KlineInterval.M1).Open.Value);
+        Assert.True(after.Epoch > before.Epoch);
+    }
+
+    [Fact]
+    public async Task A_store_that_refuses_writes_is_not_asked_with_every_batch()
+    {
+        _archive.IsUnavailable = true;
+        await using var host = await GrainHost.Start(new FakeSources(new KlineRules { Intervals = [KlineInterval.S1] }, []), _storage, _archive, _time);
+        for (var i = 0; i < 1_100; i++)
+        {
+            await Ingest(host, Trade(i, i));
+        }
+
+        var before = _storage.Writes;
+        for (var i = 1_100; i < 1_200; i++)
+        {
+            await Ingest(host, Trade(i, i));
+        }
+
+        Assert.InRange(before, 1, 5);
+        Assert.Equal(before, _storage.Writes);
+    }
+
+    [Fact]
+    public async Task Klines_become_final_while_a_save_hangs()
+    {
+        var hang = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var hung = false;
+        _storage.Before = (operation, grain) =>
+        {
+            if (operation != "write" || !grain.ToString().Contains("kline", StringComparison.OrdinalIgnoreCase))
+            {
+                return Task.CompletedTask;
+            }
+
+            hung = true;
+            return hang.Task;
+        };
+        List<SourceChunk> chunks = [new([Trade(0, 0)], "1", new SourceClock(TradeMaker.Start, IsLive: false)), new([], "2", new SourceClock(TradeMaker.Start.AddMinutes(3), IsLive: false))];
+        var sources = new FakeSources(Rules, chunks, ends: false)
+        {
+            BeforeChunk = async i =>
+            {
+                while (i == 1 && !hung)
+                {
+                    await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System);
+                }
+            },
+        };
+        await using var host = await GrainHost.Start(sources, _storage, _archive, _time);
+        var updates = await host.Follow();
+        await host.Source.Start();
+
+        var finals = new HashSet<KlineInterval>();
+        await FakeMints.Until(_time, () =>
+        {
+            while (updates.TryRead(out var update))
+            {
+                finals.UnionWith(update.Klines.Where(k => k.IsFinal).Select(k => k.Interval));
+            }
+
+            return Task.FromResult(finals.Contains(KlineInterval.M1));
+        });
+        Assert.True(hung);
+        hang.SetResult();
+    }
+
+    private sealed class OnlySource(string name, KlineRules rules) : ITradeSourceFactory
+    {
+        public System.Collections.Immutable.ImmutableArray<SourceDescription> Sources { get; } = [new(name, "Replay", rules, IsSimulated: false, IsChain: true)];
+
+        public ITradeSource Create(string name) => throw new NotSupportedException();
     }
 
     private static Trade Trade(int number, double seconds, decimal price = 1) => TradeMaker.Trade(number, TradeMaker.Start.AddSeconds(seconds), price);

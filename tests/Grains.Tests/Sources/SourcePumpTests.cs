@@ -167,7 +167,7 @@ public class SourcePumpTests
         {
             if (i is 2 or 3)
             {
-                await host.Mint().Save(ahead);
+                await host.Mint().Settle(FakeSources.Name, ahead);
                 finals[i] = (await host.Mint().GetSnapshot()).Klines.Count(k => k.Interval == KlineInterval.M1 && k.IsFinal) + archive.AllOf(TradeMaker.Symbol).Count(k => k.Interval == KlineInterval.M1 && k.Revision > 0);
             }
         };
