@@ -34,7 +34,7 @@ public sealed class DeploymentTests
         Process process;
         try
         {
-            process = Process.Start(new ProcessStartInfo("python3") { ArgumentList = { "-c", Check, Folder }, RedirectStandardOutput = true, RedirectStandardError = true })!;
+            process = Process.Start(new ProcessStartInfo("python3") { UseShellExecute = false, ArgumentList = { "-c", Check, Folder }, RedirectStandardOutput = true, RedirectStandardError = true })!;
         }
         catch (System.ComponentModel.Win32Exception)
         {
