@@ -13,6 +13,7 @@ internal sealed class FakeMint : IKlineGrain
     private readonly Lock _lock = new();
     private List<Trade> _applied = [];
     private List<Trade> _saved = [];
+    private HashSet<TradeId> _known = [];
 
     /// <summary>Runs before a batch is applied; what it throws is the call's failure.</summary>
     public Func<TradeBatch, Task> Before { get; set; } = _ => Task.CompletedTask;
@@ -42,6 +43,7 @@ internal sealed class FakeMint : IKlineGrain
         {
             Activation++;
             _applied = [.. _saved];
+            _known = [.. _saved.Select(t => t.Order.Id)];
         }
     }
 
@@ -61,8 +63,7 @@ internal sealed class FakeMint : IKlineGrain
                 return new IngestResult { Activation = Activation };
             }
 
-            var known = _applied.Select(t => t.Order.Id).ToHashSet();
-            var added = batch.Trades.Where(t => known.Add(t.Order.Id)).ToList();
+            var added = batch.Trades.Where(t => _known.Add(t.Order.Id)).ToList();
             _applied.AddRange(added);
             result = new IngestResult(added.Count, batch.Trades.Length - added.Count, 0) { Activation = Activation };
         }

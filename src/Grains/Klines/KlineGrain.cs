@@ -541,7 +541,8 @@ public sealed partial class KlineGrain(
             _dirtySince = time.GetUtcNow();
             if (_version == version)
             {
-                DelayDeactivation(TimeSpan.Zero);
+                // Negative, as both engines have it: takes the delay back.
+                DelayDeactivation(TimeSpan.FromSeconds(-1));
             }
 
             metrics.Saved(payload.WrittenCount, finals.Count);

@@ -11,7 +11,7 @@ namespace KlineOrleans.Grains.Tests;
 /// </summary>
 public class KlineBuilderCrashTests
 {
-    private static readonly int Runs = int.TryParse(Environment.GetEnvironmentVariable("KLINE_RUNS"), out var runs) ? runs : 60;
+    private static readonly int Runs = int.TryParse(Environment.GetEnvironmentVariable("KLINE_RUNS"), out var runs) ? runs : 12;
 
     [Fact]
     public void With_corrections_of_order_the_archive_is_the_chains_and_the_same_after_any_crash()

@@ -15,7 +15,7 @@ public class TroubleTests
     private static readonly KlineRules Rules = new() { Open = OpenPolicy.PreviousClose };
 
     // Many more with KLINE_RUNS.
-    private static readonly int Runs = int.TryParse(Environment.GetEnvironmentVariable("KLINE_RUNS"), out var runs) ? Math.Max(1, runs / 10) : 4;
+    private static readonly int Runs = int.TryParse(Environment.GetEnvironmentVariable("KLINE_RUNS"), out var runs) ? Math.Max(1, runs / 10) : 2;
 
     [Fact]
     public async Task Whatever_troubles_come_together_the_archive_ends_as_that_of_an_undisturbed_run()
