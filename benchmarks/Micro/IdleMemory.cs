@@ -23,7 +23,8 @@ internal static class IdleMemory
             while (TimeProvider.System.GetElapsedTime(started) < TimeSpan.FromMinutes(minutes))
             {
                 var health = await server.Get("/health");
-                Console.WriteLine($"{TimeProvider.System.GetElapsedTime(started).TotalSeconds,4:N0} s after all {seen:N0} mints were seen: {health.GetProperty("memory_usage").GetInt64() / 1_000_000:N0} MB, {health.GetProperty("sources")[0].GetProperty("trades").GetInt64():N0} trades");
+                var metrics = await server.Http.GetStringAsync(new Uri("/metrics", UriKind.Relative));
+                Console.WriteLine($"{TimeProvider.System.GetElapsedTime(started).TotalSeconds,4:N0} s after all {seen:N0} mints were seen: {Metric(metrics, "kline_grains_active"):N0} grains, {health.GetProperty("memory_usage").GetInt64() / 1_000_000:N0} MB, of which {Metric(metrics, "dotnet_gc_last_collection_heap_size_bytes") / 1_000_000:N0} MB objects when last collected, {health.GetProperty("sources")[0].GetProperty("trades").GetInt64():N0} trades");
                 await Task.Delay(TimeSpan.FromSeconds(20), TimeProvider.System);
             }
 
@@ -35,6 +36,9 @@ internal static class IdleMemory
         var ready = await again.Get("/health");
         Console.WriteLine($"started again on a store of {new FileInfo(folder["kline.db"]).Length / 1_000_000:N0} MB: answers after {TimeProvider.System.GetElapsedTime(begun).TotalSeconds:N1} s with {ready.GetProperty("memory_usage").GetInt64() / 1_000_000:N0} MB");
     }
+
+    private static double Metric(string metrics, string name) =>
+        metrics.Split('\n').Where(line => line.StartsWith(name, StringComparison.Ordinal)).Sum(line => double.Parse(line[(line.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture));
 
     private static string[] Settings(string path, TemporaryFolder folder) =>
     [

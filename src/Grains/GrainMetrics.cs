@@ -14,6 +14,7 @@ public sealed class GrainMetrics
     private readonly Counter<long> _publishFailures;
     private readonly UpDownCounter<long> _active;
     private long _unarchived;
+    private long _left;
 
     private static readonly KeyValuePair<string, object?> AppliedTag = new("result", "applied");
     private static readonly KeyValuePair<string, object?> DuplicateTag = new("result", "duplicate");
@@ -32,6 +33,9 @@ public sealed class GrainMetrics
         _active = meter.CreateUpDownCounter<long>("kline.grains.active", "{grain}", "Kline grains in memory.");
     }
 
+    /// <summary>Times a kline grain left the memory of this process.</summary>
+    public long Left => Interlocked.Read(ref _left);
+
     /// <summary>Final klines of all grains of this process that the archive does not have yet.</summary>
     internal long Unarchived => Interlocked.Read(ref _unarchived);
 
@@ -42,7 +46,11 @@ public sealed class GrainMetrics
 
     internal void Activated() => _active.Add(1);
 
-    internal void Deactivated() => _active.Add(-1);
+    internal void Deactivated()
+    {
+        _active.Add(-1);
+        Interlocked.Increment(ref _left);
+    }
 
     internal void Ingested(int applied, int duplicates, int late)
     {

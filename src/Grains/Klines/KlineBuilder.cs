@@ -52,6 +52,9 @@ public sealed class KlineBuilder
 
     private const byte StateVersion = 3;
 
+    /// <summary>Room for flat klines that an interval keeps once they are announced.</summary>
+    private const int MostFlatsKept = 16;
+
     private static readonly Comparer<Kline> ByOpenTime = Comparer<Kline>.Create(static (a, b) => a.OpenTime.CompareTo(b.OpenTime));
 
     private readonly Level[] _levels;
@@ -1462,19 +1465,25 @@ public sealed class KlineBuilder
     private void AddFlat(Level level, long open, decimal close, int revision, bool isFinal)
     {
         _changed = true;
-        level.Flats[open] = Kline.Flat(level.Interval, DateTimeOffset.FromUnixTimeSeconds(open), new Price(close), isFinal) with { Revision = isFinal ? revision : 0 };
-        if (level.Flats.Count >= 2 * MostFlatKlines)
+        var flats = level.Flats ??= [];
+        flats[open] = Kline.Flat(level.Interval, DateTimeOffset.FromUnixTimeSeconds(open), new Price(close), isFinal) with { Revision = isFinal ? revision : 0 };
+        if (flats.Count >= 2 * MostFlatKlines)
         {
-            foreach (var old in level.Flats.Keys.Order().Take(level.Flats.Count - MostFlatKlines).ToList())
+            foreach (var old in flats.Keys.Order().Take(flats.Count - MostFlatKlines).ToList())
             {
-                level.Flats.Remove(old);
+                flats.Remove(old);
             }
         }
     }
 
     private static void TakeFlats(Level level, ImmutableArray<Kline>.Builder into)
     {
-        foreach (var (open, flat) in level.Flats)
+        if (level.Flats is not { } flats)
+        {
+            return;
+        }
+
+        foreach (var (open, flat) in flats)
         {
             // A trade may have come since.
             if (open != level.Current.Open && level.Find(open) < 0)
@@ -1483,7 +1492,12 @@ public sealed class KlineBuilder
             }
         }
 
-        level.Flats.Clear();
+        flats.Clear();
+        if (flats.Capacity > MostFlatsKept)
+        {
+            // After a silence; one tick gives one or two.
+            level.Flats = null;
+        }
     }
 
     /// <summary>The newest bucket of an interval: its own sums and, once it has been called for every shorter interval in turn, those still with them.</summary>
@@ -1603,6 +1617,8 @@ public sealed class KlineBuilder
                 level.Finals--;
                 Forgotten++;
             }
+
+            level.Closed.Trim();
         }
     }
 
@@ -1651,8 +1667,8 @@ public sealed class KlineBuilder
         public readonly long Length = interval.Seconds();
         public readonly Ring<Closed> Closed = new();
 
-        /// <summary>Flat klines to announce, by open time.</summary>
-        public readonly Dictionary<long, Kline> Flats = [];
+        /// <summary>Flat klines to announce, by open time; null before the first, and where there were too many to keep the room for.</summary>
+        public Dictionary<long, Kline>? Flats;
 
         /// <summary>The newest bucket, without what still stands in the current bucket of a shorter interval.</summary>
         public Bucket Current = Bucket.Empty(Bucket.None);

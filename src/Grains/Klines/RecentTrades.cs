@@ -13,12 +13,18 @@ internal sealed class RecentTrades
     /// <summary>Ranges kept. Beyond it the oldest hole is closed: an id in it then counts as seen.</summary>
     private const int MostRanges = 4_096;
 
+    /// <summary>Room for so many chain ids is not given back.</summary>
+    private const int LeastRoom = 64;
+
     private readonly List<(long From, long To)> _ranges = [];
     private readonly HashSet<UInt128> _hashes = [];
     private readonly Ring<(long EventSeconds, UInt128 Hash)> _byTime = new();
 
     /// <summary>Chain ids held now.</summary>
     public int Hashes => _byTime.Count;
+
+    /// <summary>Chain ids that there is room for.</summary>
+    public int Room => Math.Max(_hashes.Capacity, _byTime.Capacity);
 
     public bool Contains(in TradeId id) => id.Signature is null ? FindRange(id.Position) >= 0 : _hashes.Contains(Hash(id));
 
@@ -54,7 +60,7 @@ internal sealed class RecentTrades
             }
             else if (oldest.EventSeconds <= clockSeconds)
             {
-                return;
+                break;
             }
             else
             {
@@ -63,6 +69,8 @@ internal sealed class RecentTrades
 
             _byTime.RemoveFirst();
         }
+
+        Trim();
     }
 
     public void Clear()
@@ -73,6 +81,8 @@ internal sealed class RecentTrades
         {
             _byTime.RemoveFirst();
         }
+
+        Trim();
     }
 
     public void Write(StateWriter writer)
@@ -106,6 +116,16 @@ internal sealed class RecentTrades
             var hash = new UInt128(reader.ReadUInt64(), reader.ReadUInt64());
             _hashes.Add(hash);
             _byTime.Add() = (seconds, hash);
+        }
+    }
+
+    /// <summary>A burst is over: its room is given back.</summary>
+    private void Trim()
+    {
+        _byTime.Trim();
+        if (_hashes.Capacity > LeastRoom && _hashes.Count < _hashes.Capacity / 8)
+        {
+            _hashes.TrimExcess(Math.Max(LeastRoom, _hashes.Count * 2));
         }
     }
 

@@ -1,16 +1,26 @@
 using System.Diagnostics;
+using System.Numerics;
 using System.Runtime.CompilerServices;
 
 namespace KlineOrleans.Grains;
 
 /// <summary>A queue in an array, with access by index from the oldest and insertion near the newest end. Not thread safe.</summary>
-/// <remarks>Returned references are valid until the next insertion. It keeps its memory when items leave.</remarks>
+/// <remarks>
+/// Returned references are valid until the next insertion or <see cref="Trim"/>. It keeps its memory when items leave, until that is called. It begins with room
+/// for none and then for one: of a quiet mint's intervals most hold no item, and the others one.
+/// </remarks>
 internal sealed class Ring<T>
 {
     private T[] _items = [];
     private int _head;
 
+    /// <summary>The most items since <see cref="Trim"/>.</summary>
+    private int _most;
+
     public int Count { get; private set; }
+
+    /// <summary>Items that there is room for: a power of two, or none.</summary>
+    public int Capacity => _items.Length;
 
     public ref T this[int index]
     {
@@ -26,10 +36,11 @@ internal sealed class Ring<T>
     {
         if (Count == _items.Length)
         {
-            Grow();
+            Resize(Math.Max(1, _items.Length * 2));
         }
 
         Count++;
+        _most = Math.Max(_most, Count);
         ref T added = ref this[Count - 1];
         added = default!;
         return ref added;
@@ -68,15 +79,26 @@ internal sealed class Ring<T>
         Count--;
     }
 
-    private void Grow()
+    /// <summary>Gives memory back if less than a quarter of it was needed since the last call.</summary>
+    public void Trim()
     {
-        var larger = new T[Math.Max(4, _items.Length * 2)];
-        for (var i = 0; i < Count; i++)
+        if (_most < _items.Length / 4)
         {
-            larger[i] = this[i];
+            Resize((int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(1, _most)));
         }
 
-        _items = larger;
+        _most = Count;
+    }
+
+    private void Resize(int capacity)
+    {
+        var items = new T[capacity];
+        for (var i = 0; i < Count; i++)
+        {
+            items[i] = this[i];
+        }
+
+        _items = items;
         _head = 0;
     }
 }

@@ -103,6 +103,7 @@ internal static class Startup
         if (cluster.Role != Role.Web)
         {
             builder.Services.AddKlineGrains();
+            builder.Services.AddHostedService<IdleMemory>();
         }
 
         GrainEngine.Add(builder, cluster);

@@ -1,6 +1,7 @@
 using KlineOrleans.Contracts;
 using KlineOrleans.Testing;
 using KlineOrleans.Testing.Archive;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace KlineOrleans.Grains.Tests;
 
@@ -63,6 +64,20 @@ public class QuietMintTests
         }
 
         Assert.Equal(_archive.AllOf("A"), archive.AllOf("A"));
+    }
+
+    [Fact]
+    public async Task Mints_that_nothing_comes_to_leave_memory_though_their_klines_form_and_their_source_goes_on()
+    {
+        List<SourceChunk> chunks = [Chunk(1, 0, Trade("A", 1, 0)), Chunk(2, 100, Trade("B", 2, 100))];
+        await using var host = await GrainHost.Start(new FakeSources(new KlineRules(), chunks, ends: false), _storage, _archive, _time, collectionAge: TimeSpan.FromMinutes(1));
+        await host.Source.Start();
+        var metrics = host.Engine.Services.GetRequiredService<GrainMetrics>();
+
+        await FakeMints.Until(_time, () => Task.FromResult(metrics.Left >= 2));
+
+        Assert.NotEqual(SourceState.Ended, (await host.Source.GetStatus()).State);
+        Assert.NotEmpty((await host.Mint("A").GetSnapshot()).Klines);
     }
 
     [Fact]
