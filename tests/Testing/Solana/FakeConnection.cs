@@ -15,6 +15,9 @@ internal sealed class FakeConnection(WebSocket socket, Action abort)
     /// <summary>By their ids; the program is null for all logs, and for what has none.</summary>
     public ConcurrentDictionary<ulong, (string Kind, string? Program)> Subscriptions { get; } = new();
 
+    /// <summary>Messages that stand in line.</summary>
+    public int Unsent => _outbox.Reader.Count;
+
     public int LogSubscriptions => Subscriptions.Values.Count(s => s.Kind == "logs");
 
     public async Task Run(Func<FakeConnection, string, Task> onMessage)

@@ -100,6 +100,9 @@ public sealed class FakeSolanaNode : IAsyncDisposable
     /// <summary>WebSocket connections that were accepted so far.</summary>
     public int Accepted { get; private set; }
 
+    /// <summary>Messages that stand in line on open connections.</summary>
+    public int Unsent => _connections.Keys.Sum(c => c.Unsent);
+
     public int OpenConnections => _connections.Count;
 
     /// <summary>Subscriptions to logs that are open.</summary>
