@@ -545,7 +545,8 @@ internal sealed class LiveReader : IDisposable
         };
         _clock.Reach(complete);
         _errands.AskBlockTime(slot, isWaitedFor: false);
-        while (_eventsHeld.TryPeek(out var held) && held.Slot < slot - EventSlots && held.Transaction.IsGiven)
+        // Those of a slot whose time is an estimate are given again once it is known.
+        while (_eventsHeld.TryPeek(out var held) && held.Slot < slot - EventSlots && held.Transaction.IsGiven && _book.Find(held.Slot) is not { HasEstimates: true, IsTimeGivenUp: false })
         {
             _eventsHeld.Dequeue().Transaction.ForgetEvents();
         }
@@ -833,6 +834,15 @@ internal sealed class LiveReader : IDisposable
                 trade = trade with { EventTime = time, IsEventTimeEstimated = false, ReceivedTime = now > DateTimeOffset.UnixEpoch ? now : time };
                 _trades.Add(trade);
                 _retimed++;
+            }
+
+            foreach (ref var e in transaction.Events.AsSpan())
+            {
+                if (e.EventTime != time)
+                {
+                    e = e with { EventTime = time };
+                    _events.Add(e);
+                }
             }
         }
 
