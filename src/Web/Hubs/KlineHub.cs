@@ -345,7 +345,7 @@ internal sealed class HubServices(MintFeeds feeds, KlineViews views, KlineHistor
 
     public TimeProvider Time => time;
 
-    public OutboxLimits OutboxLimits { get; } = new(options.Value.Outbox.Bytes, options.Value.Outbox.Messages);
+    public OutboxLimits OutboxLimits { get; } = new(options.Value.Outbox.Bytes, options.Value.Outbox.Messages, options.Value.Outbox.Conflate);
 
     /// <summary>A client that missed more begins anew, rather than with a full outbox.</summary>
     public int MostMissed { get; } = options.Value.Outbox.Messages / 2;

@@ -24,7 +24,8 @@ internal readonly record struct Outgoing(Payload Payload, Follower? Follower, lo
 }
 
 /// <summary>What a session may hold back for its client.</summary>
-internal readonly record struct OutboxLimits(int Bytes, int Messages);
+/// <param name="Conflate">A newer update of a forming kline takes the place of an older one that waits.</param>
+internal readonly record struct OutboxLimits(int Bytes, int Messages, bool Conflate = true);
 
 /// <summary>One client's side of the fan-out: a bounded outbox and its only writer, whatever the transport.</summary>
 /// <remarks>
@@ -167,7 +168,7 @@ internal sealed class Session : ILaneWork
             return;
         }
 
-        if (follower.LastForming is { } older && message.Covers(older.Forming!, older.Intervals & older.Forming!.Changed, intervals))
+        if (_limits.Conflate && follower.LastForming is { } older && message.Covers(older.Forming!, older.Intervals & older.Forming!.Changed, intervals))
         {
             Remove(older);
             Conflated++;
