@@ -1,7 +1,9 @@
+using KlineOrleans.Web.Transports.Direct;
 using KlineOrleans.Web.Transports.Events;
 using KlineOrleans.Web.Transports.KlineSocketIo;
 using KlineOrleans.Web.Transports.RawWebSocket;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Cors.Infrastructure;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.SignalR;
@@ -68,6 +70,7 @@ public static class WebSetup
             hub.StreamBufferCapacity = 1;
         });
 
+        services.AddSingleton<IConnectionListenerFactory, DirectTransport>();
         services.AddSingleton<ConnectionLimit>();
         services.AddSingleton<EventServices>();
         services.AddSingleton<WebSocketServer>();

@@ -23,6 +23,9 @@ internal sealed class LoadConnection(int number, Socket socket, int firstSymbol)
 
     public int RestLength { get; set; }
 
+    /// <summary>The beginning of a record whose end comes in a later frame.</summary>
+    public byte[] Record { get; set; } = [];
+
     public int Subscribed { get; set; }
 
     public bool IsSlow { get; init; }
@@ -412,11 +415,18 @@ internal sealed class LoadClient : IDisposable
             return;
         }
 
+        if (connection.Record.Length > 0)
+        {
+            body = (byte[])[.. connection.Record, .. body];
+            connection.Record = [];
+        }
+
         while (body.Length > 0)
         {
             var end = body.IndexOf((byte)0x1E);
             if (end < 0)
             {
+                connection.Record = body.ToArray();
                 return;
             }
 

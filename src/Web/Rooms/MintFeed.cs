@@ -179,7 +179,7 @@ internal sealed class MintFeed
             follower.IsHeld = true;
             follower.HeldSince = _services.Time.GetTimestamp();
             var number = follower.Session.Lane.Number;
-            var lane = _lanes[number] ??= new FeedLane(follower.Session.Lane);
+            var lane = _lanes[number] ??= new FeedLane(follower.Session.Lane, _services.Time);
             _followers[number]++;
             lane.Lane.Post(lane, new Attachment(follower, missed ?? []));
             return missed is null

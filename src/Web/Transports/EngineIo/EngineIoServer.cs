@@ -5,6 +5,7 @@ using System.Net;
 using System.Net.WebSockets;
 using System.Security.Cryptography;
 using KlineOrleans.Protocol.EngineIo;
+using KlineOrleans.Web.Transports.Direct;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging;
@@ -204,7 +205,7 @@ public sealed class EngineIoServer : IDisposable
                 await webSocket.SendAsync(body.Written, WebSocketMessageType.Text, endOfMessage: true, context.RequestAborted);
             }
 
-            session.Attach(webSocket);
+            session.Attach(webSocket, DirectTransport.SocketOf(context));
             begun = true;
             Begin(session);
             await session.RunAsync(webSocket);
@@ -258,7 +259,7 @@ public sealed class EngineIoServer : IDisposable
         {
             using var webSocket = await AcceptAsync(context);
             if (wantsWebSocket)
-                await session.UpgradeAsync(webSocket);
+                await session.UpgradeAsync(webSocket, DirectTransport.SocketOf(context));
             else
                 await session.CloseStrangerAsync(webSocket);
             return;
