@@ -70,7 +70,9 @@ public static class WebSetup
             hub.StreamBufferCapacity = 1;
         });
 
-        services.AddSingleton<IConnectionListenerFactory, DirectTransport>();
+        services.AddSingleton<DirectTransport>();
+        services.AddSingleton<IConnectionListenerFactory>(provider => provider.GetRequiredService<DirectTransport>());
+        services.AddHostedService(provider => provider.GetRequiredService<DirectTransport>());
         services.AddSingleton<ConnectionLimit>();
         services.AddSingleton<EventServices>();
         services.AddSingleton<WebSocketServer>();

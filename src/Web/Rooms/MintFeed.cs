@@ -20,6 +20,8 @@ internal sealed class MintFeed
     // The most derived flat klines of an interval that healing sends: what the longest history holds.
     private const int MostFlats = 1_000;
 
+    private static uint s_lastId;
+
     private readonly Lock _lock = new();
     private readonly MintFeedServices _services;
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -62,6 +64,9 @@ internal sealed class MintFeed
     }
 
     public string Symbol { get; }
+
+    /// <summary>Stands for the symbol on wires that are short of bytes, as long as it is followed. Not 0.</summary>
+    public uint Id { get; } = Interlocked.Increment(ref s_lastId);
 
     /// <summary>Complete when followers can attach; fails if the mint cannot be followed.</summary>
     public Task Ready => _ready.Task;
@@ -383,7 +388,7 @@ internal sealed class MintFeed
 
     private void Publish(KlineUpdate update)
     {
-        var message = new FeedMessage(update, _state.Epoch, _state.Seq) { Taker = Taker(update), Since = _services.Time.GetTimestamp() };
+        var message = new FeedMessage(update, _state.Epoch, _state.Seq) { SymbolId = Id, Taker = Taker(update), Since = _services.Time.GetTimestamp() };
         _state.Apply(update);
         _view = null;
         Keep(message);
@@ -489,7 +494,7 @@ internal sealed class MintFeed
                     var next = State.Of(snapshot);
                     var changed = Difference(_state, next, archived);
                     var update = new KlineUpdate { Symbol = Symbol, Epoch = snapshot.Epoch, Seq = snapshot.Seq, EventTime = snapshot.Clock, ReceivedTime = snapshot.Clock, Klines = changed };
-                    var message = new FeedMessage(update, _state.Epoch, _state.Seq);
+                    var message = new FeedMessage(update, _state.Epoch, _state.Seq) { SymbolId = Id };
                     _state = next;
                     _view = null;
                     _phase = Phase.Live;

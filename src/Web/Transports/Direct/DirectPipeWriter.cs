@@ -6,8 +6,8 @@ namespace KlineOrleans.Web.Transports.Direct;
 
 /// <summary>A connection's output as the framework's HTTP and SignalR write it: a flush is a send. Used as any pipe writer, by one caller at a time.</summary>
 /// <remarks>Has no buffer while nothing is written, and no task of its own.</remarks>
-/// <param name="inner">The transport's own output, through which nothing is written: completing it ends the connection.</param>
-internal sealed class DirectPipeWriter(DirectSocket socket, PipeWriter inner) : PipeWriter
+/// <param name="owner">Told when the output is complete.</param>
+internal sealed class DirectPipeWriter(DirectSocket socket, DirectConnection? owner) : PipeWriter
 {
     private const int FirstBuffer = 1_024;
 
@@ -75,7 +75,7 @@ internal sealed class DirectPipeWriter(DirectSocket socket, PipeWriter inner) : 
         _isCompleted = true;
         _length = 0;
         GiveBack();
-        inner.Complete(exception);
+        owner?.CompleteOutput(exception);
     }
 
     private ValueTask<FlushResult> Send(ReadOnlySpan<byte> bytes)

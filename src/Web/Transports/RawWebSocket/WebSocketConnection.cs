@@ -2,7 +2,6 @@ using System.Buffers;
 using System.Net.WebSockets;
 using KlineOrleans.Web.Transports.Direct;
 using KlineOrleans.Web.Transports.EngineIo;
-using Microsoft.AspNetCore.Http;
 
 namespace KlineOrleans.Web.Transports.RawWebSocket;
 
@@ -18,7 +17,7 @@ internal sealed class WebSocketConnection : ISessionWire, IFrameWire, IDeadlineT
 
     private static readonly byte[] Ping = [0x89, 0x00];
 
-    private readonly HttpContext _context;
+    private readonly Action _abort;
     private readonly Stream _stream;
     private readonly DirectSocket? _direct;
     private readonly WebSocket _socket;
@@ -33,11 +32,14 @@ internal sealed class WebSocketConnection : ISessionWire, IFrameWire, IDeadlineT
     private bool _isPinging;
     private (int Status, string Reason)? _badFrame;
 
-    public WebSocketConnection(HttpContext context, Stream stream, WebSocketServer server, bool deflate)
+    /// <param name="stream">Reads what the client sends; what is written to it goes to the client.</param>
+    /// <param name="abort">Ends the connection at once.</param>
+    /// <param name="direct">The socket beneath, where frames may go straight to it.</param>
+    public WebSocketConnection(Stream stream, Action abort, DirectSocket? direct, WebSocketServer server, bool deflate)
     {
-        _context = context;
+        _abort = abort;
         _stream = stream;
-        _direct = DirectTransport.SocketOf(context);
+        _direct = direct;
         _server = server;
         _deflate = deflate;
         _socket = WebSocket.CreateFromStream(new Tap(this), new WebSocketCreationOptions
@@ -299,6 +301,16 @@ internal sealed class WebSocketConnection : ISessionWire, IFrameWire, IDeadlineT
                 continue;
             }
 
+            if (message.Payload is BinaryPayload binary)
+            {
+                for (var j = 0; j < binary.Count; j++)
+                {
+                    await _socket.SendAsync(binary.Message(j), WebSocketMessageType.Binary, endOfMessage: true, CancellationToken.None);
+                }
+
+                continue;
+            }
+
             if (message.Payload is not GappedPayload gapped)
             {
                 await _socket.SendAsync(message.Payload.Bytes, WebSocketMessageType.Text, endOfMessage: true, CancellationToken.None);
@@ -376,7 +388,7 @@ internal sealed class WebSocketConnection : ISessionWire, IFrameWire, IDeadlineT
         {
             if (!_readingEnded.Task.IsCompleted || _socket.State != WebSocketState.Closed)
             {
-                _context.Abort();
+                _abort();
             }
 
             _closed.TrySetResult();

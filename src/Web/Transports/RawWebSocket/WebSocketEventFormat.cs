@@ -5,7 +5,7 @@ using KlineOrleans.Web.Transports.Events;
 namespace KlineOrleans.Web.Transports.RawWebSocket;
 
 /// <summary>The events on /ws: <c>{type, data, timestamp}</c>; an error has its code and message both at the top and in its data. Thread safe.</summary>
-internal sealed class WebSocketEventFormat(bool hasVolume, TimeProvider time) : EventFormat(hasVolume, time)
+internal class WebSocketEventFormat(bool hasVolume, TimeProvider time) : EventFormat(hasVolume, time)
 {
     public override bool RepeatsType => true;
 
