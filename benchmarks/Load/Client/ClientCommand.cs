@@ -23,6 +23,7 @@ internal static class ClientCommand
         var json = arguments.Text("json", "");
         var label = arguments.Text("label", wireName);
         var idle = arguments.Double("idle", 1);
+        var collect = arguments.Text("collect", "false") == "true";
         var limit = arguments.Double("limit", 0);
         var failed = 0;
         arguments.CheckAllRead();
@@ -34,6 +35,11 @@ internal static class ClientCommand
         if (hasFeed)
         {
             await SetRate(http, 0);
+        }
+
+        if (collect)
+        {
+            await Collect(http);
         }
 
         var before = ProcessFigures.Of(pid).ResidentBytes;
@@ -48,6 +54,11 @@ internal static class ClientCommand
         }
 
         client.Run(TimeSpan.FromSeconds(idle));
+        if (collect)
+        {
+            await Collect(http);
+        }
+
         var perIdle = (ProcessFigures.Of(pid).ResidentBytes - before) / (double)connections;
         Console.WriteLine($"{label}: {perIdle / 1024:N1} KiB of the server's resident memory for each connection ({before >> 20:N0} MiB before)");
         foreach (var rate in hasFeed ? rates : [double.NaN])
@@ -115,6 +126,9 @@ internal static class ClientCommand
 
     private static void Print(string label, double rate, double offered, Measured m, LoadClient client) =>
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{label,-16} {rate,7:0.#} updates/s offered {offered,9:N0} delivered {m.Deliveries / m.Seconds,9:N0}/s  trade to client p50 {m.FromArrival.Quantile(0.5),7:0.0} p99 {m.FromArrival.Quantile(0.99),7:0.0} p99.9 {m.FromArrival.Quantile(0.999),7:0.0} ms  encoded to client p50 {m.FromEncoding.Quantile(0.5),6:0.0} p99 {m.FromEncoding.Quantile(0.99),6:0.0} ms  {m.Bytes / Math.Max(1, m.Deliveries)} B each  gaps {m.Gaps} disorder {m.Disorder} closed {m.Closed}  CPU server {m.ServerCpu / m.Seconds:P0} client {m.ClientCpu / m.Seconds:P0}, {m.ServerCpu * 1e6 / Math.Max(1, m.Deliveries):0.00} us each  errors {client.Errors}"));
+
+    /// <summary>Has a server of ours collect its garbage, so that only what lives is counted.</summary>
+    private static async Task Collect(HttpClient http) => Console.WriteLine(await http.GetStringAsync(new Uri("/load?collect=1", UriKind.Relative)));
 
     private static async Task SetRate(HttpClient http, double rate) =>
         (await http.GetAsync(new Uri(string.Create(CultureInfo.InvariantCulture, $"/load?rate={rate}"), UriKind.Relative))).EnsureSuccessStatusCode();

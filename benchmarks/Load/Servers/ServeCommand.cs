@@ -89,6 +89,12 @@ internal static class ServeCommand
             pacer.Rate = double.Parse(rate, CultureInfo.InvariantCulture);
         }
 
+        if (context.Request.Query.ContainsKey("collect"))
+        {
+            // What lives, without what has yet to be collected.
+            GC.Collect(2, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        }
+
         return $"{pacer.Rate} updates/s, {GC.GetTotalAllocatedBytes()} bytes allocated, gen0 {GC.CollectionCount(0)} gen1 {GC.CollectionCount(1)} gen2 {GC.CollectionCount(2)}, heap {GC.GetTotalMemory(false)}, threads {ThreadPool.ThreadCount}, server GC {System.Runtime.GCSettings.IsServerGC}\n";
     });
 }

@@ -5,13 +5,21 @@ namespace KlineOrleans.Web;
 /// <summary>What came for a room since its sessions last got something: given to all of them when their lane's burst is over. Touched only by work of the lane.</summary>
 internal sealed class RoomBatch(int roomIntervals)
 {
-    private readonly List<Item> _items = [];
+    private readonly List<Waiting> _items = [];
     private byte[]? _shared;
     private byte[]? _own;
     private int _sharedLength;
 
     /// <summary>Messages in it.</summary>
     public int Count => _items.Count;
+
+    /// <summary>What a wire made of the messages for all sessions of the room. Forgotten with them.</summary>
+    public object? Shared { get; set; }
+
+    public Payload this[int index] => _items[index].Payload;
+
+    /// <summary>The messages as WebSocket frames, with the follower's own bytes in their gaps. Valid until the next call.</summary>
+    public ReadOnlySpan<byte> FramesFor(Follower follower) => follower.HasOwnMiddle ? FramesFor(follower.Middle.Span) : SharedFrames;
 
     /// <summary>What the messages count in an outbox, in bytes.</summary>
     public int Bytes { get; private set; }
@@ -22,8 +30,7 @@ internal sealed class RoomBatch(int roomIntervals)
     /// <summary>Sessions that took it since somebody last asked.</summary>
     public int Written { get; set; }
 
-    /// <summary>The frames for all who have nothing of their own in the gaps. Valid until <see cref="Clear"/>.</summary>
-    public ReadOnlySpan<byte> SharedFrames
+    private ReadOnlySpan<byte> SharedFrames
     {
         get
         {
@@ -53,8 +60,7 @@ internal sealed class RoomBatch(int roomIntervals)
         }
     }
 
-    /// <summary>The frames for one who has its own bytes in the gaps. Valid until the next call.</summary>
-    public ReadOnlySpan<byte> FramesFor(ReadOnlySpan<byte> middle)
+    private ReadOnlySpan<byte> FramesFor(ReadOnlySpan<byte> middle)
     {
         var longest = 0;
         foreach (var item in _items)
@@ -107,7 +113,7 @@ internal sealed class RoomBatch(int roomIntervals)
             }
         }
 
-        _items.Add(new Item(message, payload, intervals, isSolid));
+        _items.Add(new Waiting(message, payload, intervals, isSolid));
         Bytes += payload.Length;
         Since = _items[0].Message.Since;
         return replaces;
@@ -146,6 +152,7 @@ internal sealed class RoomBatch(int roomIntervals)
     public void Clear()
     {
         _items.Clear();
+        Shared = null;
         Bytes = 0;
         Since = 0;
         Written = 0;
@@ -162,5 +169,5 @@ internal sealed class RoomBatch(int roomIntervals)
         }
     }
 
-    private readonly record struct Item(FeedMessage Message, Payload Payload, int Intervals, bool IsSolid);
+    private readonly record struct Waiting(FeedMessage Message, Payload Payload, int Intervals, bool IsSolid);
 }

@@ -25,15 +25,32 @@ internal class Payload(ReadOnlyMemory<byte> bytes, int length)
     public virtual int WriteFrames(Span<byte> buffer, ReadOnlySpan<byte> middle) => WebSocketFrame.WriteText(buffer, bytes.Span);
 
     /// <summary>The frames for all who have nothing of their own in the gaps; made by the first who asks.</summary>
-    public ReadOnlyMemory<byte> SharedFrames => _shared ?? MakeShared();
-
-    private byte[]? _shared;
-
-    private byte[] MakeShared()
+    public ReadOnlyMemory<byte> SharedFrames
     {
-        // Two that come at once make the same.
-        var frames = new byte[LongestFrames(Follower.NoMiddle.Length)];
-        return _shared = frames[..WriteFrames(frames, Follower.NoMiddle)];
+        get
+        {
+            // Two that come at once make the same.
+            if (Volatile.Read(ref _shared) is not { } shared)
+            {
+                shared = new Frames(this);
+                Volatile.Write(ref _shared, shared);
+            }
+
+            return shared.Bytes;
+        }
+    }
+
+    private Frames? _shared;
+
+    private sealed class Frames
+    {
+        public Frames(Payload payload)
+        {
+            var frames = new byte[payload.LongestFrames(Follower.NoMiddle.Length)];
+            Bytes = frames.AsMemory(0, payload.WriteFrames(frames, Follower.NoMiddle));
+        }
+
+        public ReadOnlyMemory<byte> Bytes { get; }
     }
 }
 

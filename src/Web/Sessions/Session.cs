@@ -15,15 +15,14 @@ internal interface ISessionWire
     void Close(DisconnectReason reason, Task written);
 }
 
-/// <summary>A wire that takes ready-made WebSocket frames, the same for many sessions.</summary>
-internal interface IFrameWire
+/// <summary>A wire that takes what a room has for all of its sessions as one piece.</summary>
+internal interface IBatchWire
 {
-    /// <summary>Writes whole frames, as <see cref="ISessionWire.Write"/> does messages and never beside it.</summary>
-    /// <param name="frames">The caller's again when this returns.</param>
-    /// <param name="messages">How many messages they are.</param>
+    /// <summary>Writes a room's messages, as <see cref="ISessionWire.Write"/> does a session's and never beside it.</summary>
+    /// <param name="batch">Not to be used when this has returned.</param>
     /// <param name="written">Complete when the transport took them.</param>
     /// <returns>False, and nothing is written, where the client is not to be reached this way now.</returns>
-    bool TryWriteFrames(ReadOnlySpan<byte> frames, int messages, out ValueTask written);
+    bool TryWrite(RoomBatch batch, Follower follower, out ValueTask written);
 }
 
 /// <summary>A message on its way out.</summary>
@@ -54,7 +53,7 @@ internal sealed class Session : ILaneWork
     private static readonly object FlushSignal = new();
 
     private readonly ISessionWire _wire;
-    private readonly IFrameWire? _frames;
+    private readonly IBatchWire? _batches;
     private readonly OutboxLimits _limits;
     private readonly TimeProvider _time;
     private readonly List<Follower> _skipping = [];
@@ -85,7 +84,7 @@ internal sealed class Session : ILaneWork
     {
         Lane = lane;
         _wire = wire;
-        _frames = wire as IFrameWire;
+        _batches = wire as IBatchWire;
         _limits = limits;
         _time = time;
         _started = time.GetTimestamp();
@@ -201,7 +200,7 @@ internal sealed class Session : ILaneWork
     /// <returns>False, and nothing is done, where each message must be offered.</returns>
     public bool TryWrite(Follower follower, RoomBatch batch)
     {
-        if (_frames is null || _writing || _messages > 0 || Followers > 1 || follower.IsHeld || follower.MinTicks > 0)
+        if (_batches is null || _writing || _messages > 0 || Followers > 1 || follower.IsHeld || follower.MinTicks > 0)
         {
             return false;
         }
@@ -214,7 +213,7 @@ internal sealed class Session : ILaneWork
         ValueTask write;
         try
         {
-            if (!_frames.TryWriteFrames(follower.HasOwnMiddle ? batch.FramesFor(follower.Middle.Span) : batch.SharedFrames, batch.Count, out write))
+            if (!_batches.TryWrite(batch, follower, out write))
             {
                 return false;
             }

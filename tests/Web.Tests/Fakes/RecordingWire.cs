@@ -63,7 +63,7 @@ internal sealed class SkippedPayload(long count) : Payload(new byte[10])
 }
 
 /// <summary>A wire that records, and takes messages when the test lets it.</summary>
-internal sealed class RecordingWire : ISessionWire, IFrameWire
+internal sealed class RecordingWire : ISessionWire, IBatchWire
 {
     private TaskCompletionSource? _pending;
 
@@ -88,7 +88,7 @@ internal sealed class RecordingWire : ISessionWire, IFrameWire
     /// <summary>The client's own bytes in each message that came as a frame.</summary>
     public List<string> Middles { get; } = [];
 
-    public bool TryWriteFrames(ReadOnlySpan<byte> frames, int messages, out ValueTask written)
+    public bool TryWrite(RoomBatch batch, Follower follower, out ValueTask written)
     {
         written = default;
         if (!TakesFrames)
@@ -104,13 +104,14 @@ internal sealed class RecordingWire : ISessionWire, IFrameWire
         Assert.Null(_pending);
         FrameWrites++;
         var before = Received.Count;
+        var frames = batch.FramesFor(follower);
         while (!frames.IsEmpty)
         {
             Received.Add(new Outgoing(TestPayload.Read(ref frames, out var middle), null));
             Middles.Add(middle);
         }
 
-        Assert.Equal(messages, Received.Count - before);
+        Assert.Equal(batch.Count, Received.Count - before);
         if (IsSlow)
         {
             _pending = new TaskCompletionSource();

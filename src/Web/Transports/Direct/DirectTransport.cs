@@ -13,13 +13,16 @@ namespace KlineOrleans.Web.Transports.Direct;
 /// Kestrel's own transport, but that connections write to their socket themselves (<see cref="DirectSocket"/>) and can be taken from the server (<see cref="DirectConnection"/>).
 /// Thread safe.
 /// </summary>
-internal sealed class DirectTransport(IOptions<SocketTransportOptions> options, ILoggerFactory loggers) : IConnectionListenerFactory, IConnectionListenerFactorySelector, IHostedService
+internal sealed class DirectTransport(IOptions<SocketTransportOptions> options, IOptions<WebOptions> web, ILoggerFactory loggers) : IConnectionListenerFactory, IConnectionListenerFactorySelector, IHostedService
 {
     private readonly SocketTransportFactory _sockets = new(options, loggers);
     private readonly ILogger _log = loggers.CreateLogger<DirectTransport>();
     private readonly TaskCompletionSource _none = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _taken;
     private bool _isStopping;
+
+    /// <summary>Connections that were taken and are open.</summary>
+    public int Taken => Volatile.Read(ref _taken);
 
     /// <summary>The connection beneath a request, where it is the request's alone: not through TLS, and not beside other requests.</summary>
     public static DirectConnection? ConnectionOf(HttpContext context) =>
@@ -41,7 +44,25 @@ internal sealed class DirectTransport(IOptions<SocketTransportOptions> options, 
 
     public void LogFailure(Exception e) => _log.LogError(e, "A WebSocket connection failed");
 
-    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    /// <summary>Says how many connections the system's limit of open files lets this process hold.</summary>
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        var wanted = web.Value.Limits.Connections;
+        if (OpenFileLimit.Read() is { } files)
+        {
+            var room = Math.Max(0, files - OpenFileLimit.NotForConnections);
+            if (room < wanted)
+            {
+                _log.LogWarning("The system lets this process hold about {Room} connections ({Files} open files), fewer than {Section}:Limits:Connections allows ({Wanted}); raise ulimit -n", room, files, WebOptions.Section, wanted);
+            }
+            else
+            {
+                _log.LogInformation("The system lets this process hold about {Room} connections ({Files} open files)", room, files);
+            }
+        }
+
+        return Task.CompletedTask;
+    }
 
     /// <summary>Waits for the connections that the server no longer knows: they were told to close when the stop began.</summary>
     public async Task StopAsync(CancellationToken cancellationToken)

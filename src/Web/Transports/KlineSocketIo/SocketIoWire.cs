@@ -26,7 +26,7 @@ internal sealed class SocketIoPayload(SocketIoPacket[] packets) : Payload(defaul
 }
 
 /// <summary>A Socket.IO client in one namespace as a session's wire. A write is complete when the transport took it, so that nothing piles up behind the outbox.</summary>
-internal sealed class SocketIoWire : ISessionWire, IFrameWire, IValueTaskSource
+internal sealed class SocketIoWire : ISessionWire, IBatchWire, IValueTaskSource
 {
     private readonly SocketIoSocket _socket;
     private readonly Action _onDrained;
@@ -38,10 +38,10 @@ internal sealed class SocketIoWire : ISessionWire, IFrameWire, IValueTaskSource
         _onDrained = () => _drained.SetResult(true);
     }
 
-    public bool TryWriteFrames(ReadOnlySpan<byte> frames, int messages, out ValueTask written)
+    public bool TryWrite(RoomBatch batch, Follower follower, out ValueTask written)
     {
         written = default;
-        return _socket.IsConnected && _socket.Session.TryWriteFrames(frames, messages, out written);
+        return _socket.IsConnected && _socket.Session.CanWriteFrames && _socket.Session.TryWriteFrames(batch.FramesFor(follower), batch.Count, out written);
     }
 
     public ValueTask Write(ReadOnlyMemory<Outgoing> messages)
@@ -76,7 +76,7 @@ internal sealed class SocketIoWire : ISessionWire, IFrameWire, IValueTaskSource
         try
         {
             written = default;
-            return length == 0 || TryWriteFrames(buffer.AsSpan(0, length), count, out written);
+            return length == 0 || !_socket.IsConnected || _socket.Session.TryWriteFrames(buffer.AsSpan(0, length), count, out written);
         }
         finally
         {

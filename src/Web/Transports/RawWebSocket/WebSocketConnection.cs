@@ -11,7 +11,7 @@ namespace KlineOrleans.Web.Transports.RawWebSocket;
 /// flush of its own: frames go straight to the socket, or, where TLS or HTTP/2 lies between, to the request's stream through one gate, so that they never mix with the
 /// framework's. With permessage-deflate the framework's writes too.
 /// </remarks>
-internal sealed class WebSocketConnection : ISessionWire, IFrameWire, IDeadlineTarget, IAsyncDisposable
+internal sealed class WebSocketConnection : ISessionWire, IBatchWire, IDeadlineTarget, IAsyncDisposable
 {
     private const int FirstReceiveBuffer = 4_096;
 
@@ -163,7 +163,7 @@ internal sealed class WebSocketConnection : ISessionWire, IFrameWire, IDeadlineT
         }
     }
 
-    public bool TryWriteFrames(ReadOnlySpan<byte> frames, int messages, out ValueTask written)
+    public bool TryWrite(RoomBatch batch, Follower follower, out ValueTask written)
     {
         if (_deflate)
         {
@@ -171,6 +171,7 @@ internal sealed class WebSocketConnection : ISessionWire, IFrameWire, IDeadlineT
             return false;
         }
 
+        var frames = batch.FramesFor(follower);
         if (_direct is not null)
         {
             written = SendDirect(_direct, frames);

@@ -45,33 +45,40 @@ internal class WebSocketEventFormat(bool hasVolume, TimeProvider time) : EventFo
 
     protected override Payload EncodeKlineData(FeedMessage message, int intervals, bool hasVolume)
     {
-        var buffer = new ArrayBufferWriter<byte>(512);
-        List<(int Start, int Gap, int End)> places = [];
+        var scratch = JsonScratch.Take();
+        var (buffer, json) = (scratch.Buffer, scratch.Json);
+        var most = message.Update.Klines.Length;
+        Span<(int Start, int Gap, int End)> places = most <= 32 ? stackalloc (int, int, int)[32] : new (int, int, int)[most];
+        var count = 0;
         var now = Time.GetUtcNow().ToUnixTimeMilliseconds();
-        using (var json = new Utf8JsonWriter(buffer, CandleJson.Options))
+        foreach (ref readonly var kline in message.Update.Klines.AsSpan())
         {
-            foreach (ref readonly var kline in message.Update.Klines.AsSpan())
+            if ((intervals & (1 << (int)kline.Interval)) == 0)
             {
-                if ((intervals & (1 << (int)kline.Interval)) == 0)
-                {
-                    continue;
-                }
-
-                var start = buffer.WrittenCount;
-                json.Reset();
-                json.WriteStartObject();
-                json.WriteString("type", "kline_data");
-                json.WritePropertyName("data");
-                var gap = WriteKlineData(buffer, json, message.Update, kline, hasVolume, now);
-                json.WriteNumber("timestamp", now);
-                json.WriteEndObject();
-                json.Flush();
-                places.Add((start, gap, buffer.WrittenCount));
+                continue;
             }
+
+            var start = buffer.WrittenCount;
+            json.Reset();
+            json.WriteStartObject();
+            json.WriteString("type", "kline_data");
+            json.WritePropertyName("data");
+            var gap = WriteKlineData(buffer, json, message.Update, kline, hasVolume, now);
+            json.WriteNumber("timestamp", now);
+            json.WriteEndObject();
+            json.Flush();
+            places[count++] = (start, gap, buffer.WrittenCount);
         }
 
-        var memory = buffer.WrittenMemory;
-        return new GappedPayload([.. places.Select(p => new GappedText(memory[p.Start..p.Gap], memory[(p.Gap + GapLength)..p.End]))]);
+        ReadOnlyMemory<byte> memory = buffer.WrittenSpan.ToArray();
+        var texts = new GappedText[count];
+        for (var i = 0; i < count; i++)
+        {
+            var (start, gap, end) = places[i];
+            texts[i] = new GappedText(memory[start..gap], memory[(gap + GapLength)..end]);
+        }
+
+        return new GappedPayload(texts);
     }
 }
 
