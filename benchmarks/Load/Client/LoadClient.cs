@@ -206,7 +206,7 @@ internal sealed class LoadClient : IDisposable
             var ready = Native.EpollWait(_epoll, events, 100);
             for (var i = 0; i < ready; i++)
             {
-                if (GCHandleOf(events[i].Data) is { IsClosed: false } connection)
+                if (Find(events[i].Data) is { IsClosed: false } connection)
                 {
                     Read(connection, _buffer.Length / 2);
                 }
@@ -214,11 +214,17 @@ internal sealed class LoadClient : IDisposable
         }
     }
 
-    public void Dispose() => _connections.ForEach(static c => c.Socket.Dispose());
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            _connections.ForEach(static c => c.Socket.Dispose());
+        }
+    }
 
     private readonly List<LoadConnection> _byId = [];
 
-    private LoadConnection? GCHandleOf(long id)
+    private LoadConnection Find(long id)
     {
         lock (_byId)
         {
@@ -322,7 +328,13 @@ internal sealed class LoadClient : IDisposable
 
     private void ReadSlowOnes()
     {
-        foreach (var connection in _slow)
+        List<LoadConnection> slow;
+        lock (_lock)
+        {
+            slow = [.. _slow];
+        }
+
+        foreach (var connection in slow)
         {
             if (!connection.IsClosed)
             {

@@ -78,11 +78,13 @@ internal sealed class DirectConnection : ConnectionContext
     public override void Abort(ConnectionAbortedException abortReason) => _inner.Abort(abortReason);
 
     /// <summary>The server is done with it.</summary>
-    public override ValueTask DisposeAsync()
+    public override async ValueTask DisposeAsync()
     {
+        await base.DisposeAsync();
         if (_run is not { } run)
         {
-            return _inner.DisposeAsync();
+            await _inner.DisposeAsync();
+            return;
         }
 
         // Through these the connection would hold all that the server had for it.
@@ -95,7 +97,6 @@ internal sealed class DirectConnection : ConnectionContext
         _inner.Items = null!;
         Transport = _inner.Transport = _transport;
         ThreadPool.UnsafeQueueUserWorkItem(static c => _ = c.Connection.Run(c.Run), (Connection: this, Run: run), preferLocal: false);
-        return ValueTask.CompletedTask;
     }
 
     /// <summary>Lets the transport send what is written still, and close.</summary>

@@ -1,6 +1,5 @@
 using System.Buffers.Binary;
 using KlineOrleans.Contracts;
-using KlineOrleans.Web.Transports.Events;
 
 namespace KlineOrleans.Web.Transports.RawWebSocket;
 
