@@ -13,15 +13,11 @@ public sealed class DirectConnectionTests
     [InlineData("/ws", "")]
     [InlineData("/ws/kline/live", "")]
     [InlineData("/socket.io/", "EIO=4&transport=websocket")]
-    public async Task Requests_memory_is_free_while_its_websocket_lasts(string path, string query)
+    public async Task WebSocket_takes_its_connection_from_the_server_and_gives_it_back_closed(string path, string query)
     {
         await using var host = await WebHost.Start();
         using var client = new ClientWebSocket();
         await client.ConnectAsync(new UriBuilder(host.Address) { Scheme = "ws", Path = path, Query = query }.Uri, TestContext.Current.CancellationToken);
-        var server = host.App.Services.GetService(typeof(Microsoft.AspNetCore.Hosting.Server.IServer))!;
-        Assert.NotNull(server);
-
-        // The server knows no request any more, and the WebSocket goes on.
         await client.SendAsync(Encoding.UTF8.GetBytes(path == "/socket.io/" ? "40" : "nonsense"), WebSocketMessageType.Text, true, TestContext.Current.CancellationToken);
         var buffer = new byte[4_096];
         using var patience = new CancellationTokenSource(Safety);
@@ -42,7 +38,7 @@ public sealed class DirectConnectionTests
     public async Task Stop_waits_for_connections_that_were_taken_and_tells_them_why()
     {
         var host = await WebHost.Start();
-        using var client = await Transports.Klines.EventWire.Dial(host, "/ws");
+        using var client = await Klines.EventWire.Dial(host, "/ws");
         var buffer = new byte[4_096];
         using var patience = new CancellationTokenSource(Safety);
         await client.ReceiveAsync(buffer.AsMemory(), patience.Token);
@@ -55,14 +51,13 @@ public sealed class DirectConnectionTests
     }
 
     [Fact]
-    public void Limit_of_open_files_is_read_where_the_system_says_it()
+    public async Task Stop_does_not_wait_for_ever_for_a_client_that_does_not_answer()
     {
-        var file = Path.GetTempFileName();
-        File.WriteAllText(file, "Limit                     Soft Limit           Hard Limit           Units     \nMax processes             5                    5                    processes \nMax open files            20000                20000                files     \n");
-        Assert.Equal(20_000, OpenFileLimit.Read(file));
-        File.WriteAllText(file, "Max open files            unlimited            unlimited            files     \n");
-        Assert.Null(OpenFileLimit.Read(file));
-        File.Delete(file);
-        Assert.Null(OpenFileLimit.Read(file));
+        var host = await WebHost.Start();
+        using var client = await Klines.EventWire.Dial(host, "/ws");
+        var transport = (DirectTransport)host.App.Services.GetService(typeof(DirectTransport))!;
+        Assert.True(SpinWait.SpinUntil(() => transport.Taken == 1, Safety));
+        await host.DisposeAsync().AsTask().WaitAsync(Safety, TestContext.Current.CancellationToken);
+        Assert.Equal(0, transport.Taken);
     }
 }

@@ -110,7 +110,7 @@ internal sealed class DirectConnection : ConnectionContext
 
     private async Task Run(Func<Task> run)
     {
-        _owner.AddTaken(1);
+        _owner.SetTaken(this, isOpen: true);
         try
         {
             await run();
@@ -129,7 +129,7 @@ internal sealed class DirectConnection : ConnectionContext
             }
             finally
             {
-                _owner.AddTaken(-1);
+                _owner.SetTaken(this, isOpen: false);
             }
         }
     }

@@ -13,16 +13,28 @@ namespace KlineOrleans.Web.Transports.Direct;
 /// Kestrel's own transport, but that connections write to their socket themselves (<see cref="DirectSocket"/>) and can be taken from the server (<see cref="DirectConnection"/>).
 /// Thread safe.
 /// </summary>
-internal sealed class DirectTransport(IOptions<SocketTransportOptions> options, IOptions<WebOptions> web, ILoggerFactory loggers) : IConnectionListenerFactory, IConnectionListenerFactorySelector, IHostedService
+internal sealed class DirectTransport(IOptions<SocketTransportOptions> options, ILoggerFactory loggers) : IConnectionListenerFactory, IConnectionListenerFactorySelector, IHostedService
 {
+    /// <summary>How long a stop waits for connections to close by themselves.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
+
     private readonly SocketTransportFactory _sockets = new(options, loggers);
     private readonly ILogger _log = loggers.CreateLogger<DirectTransport>();
     private readonly TaskCompletionSource _none = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private int _taken;
+    private readonly HashSet<DirectConnection> _taken = [];
     private bool _isStopping;
 
     /// <summary>Connections that were taken and are open.</summary>
-    public int Taken => Volatile.Read(ref _taken);
+    public int Taken
+    {
+        get
+        {
+            lock (_taken)
+            {
+                return _taken.Count;
+            }
+        }
+    }
 
     /// <summary>The connection beneath a request, where it is the request's alone: not through TLS, and not beside other requests.</summary>
     public static DirectConnection? ConnectionOf(HttpContext context) =>
@@ -33,47 +45,60 @@ internal sealed class DirectTransport(IOptions<SocketTransportOptions> options, 
 
     public bool CanBind(EndPoint endpoint) => _sockets.CanBind(endpoint);
 
-    /// <summary>Counts connections that were taken and are open.</summary>
-    public void AddTaken(int by)
+    /// <summary>A connection was taken, or is closed.</summary>
+    public void SetTaken(DirectConnection connection, bool isOpen)
     {
-        if (Interlocked.Add(ref _taken, by) == 0 && Volatile.Read(ref _isStopping))
+        lock (_taken)
         {
-            _none.TrySetResult();
+            if (isOpen)
+            {
+                _taken.Add(connection);
+            }
+            else
+            {
+                _taken.Remove(connection);
+            }
+
+            if (_isStopping && _taken.Count == 0)
+            {
+                _none.TrySetResult();
+            }
         }
+    }
+
+    /// <summary>Ends the connections that were taken, whatever they are at.</summary>
+    public void AbortTaken()
+    {
+        List<DirectConnection> open;
+        lock (_taken)
+        {
+            open = [.. _taken];
+        }
+
+        open.ForEach(static c => c.Abort());
     }
 
     public void LogFailure(Exception e) => _log.LogError(e, "A WebSocket connection failed");
 
-    /// <summary>Says how many connections the system's limit of open files lets this process hold.</summary>
-    public Task StartAsync(CancellationToken cancellationToken)
-    {
-        var wanted = web.Value.Limits.Connections;
-        if (OpenFileLimit.Read() is { } files)
-        {
-            var room = Math.Max(0, files - OpenFileLimit.NotForConnections);
-            if (room < wanted)
-            {
-                _log.LogWarning("The system lets this process hold about {Room} connections ({Files} open files), fewer than {Section}:Limits:Connections allows ({Wanted}); raise ulimit -n", room, files, WebOptions.Section, wanted);
-            }
-            else
-            {
-                _log.LogInformation("The system lets this process hold about {Room} connections ({Files} open files)", room, files);
-            }
-        }
+    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-        return Task.CompletedTask;
-    }
-
-    /// <summary>Waits for the connections that the server no longer knows: they were told to close when the stop began.</summary>
+    /// <summary>Waits for the connections that the server no longer knows, which were told to close when the stop began, and ends those that take too long.</summary>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
-        Volatile.Write(ref _isStopping, true);
-        Interlocked.MemoryBarrier();
-        if (Volatile.Read(ref _taken) == 0)
+        lock (_taken)
         {
-            return;
+            _isStopping = true;
+            if (_taken.Count == 0)
+            {
+                return;
+            }
         }
 
+        // Not the host's clock: who stops does not wait for one that is moved by hand.
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(Patience);
+        await _none.Task.WaitAsync(patience.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        AbortTaken();
         await _none.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
