@@ -33,7 +33,7 @@ internal sealed class PacedNode
     private readonly long _total;
     private readonly int _mints;
     private readonly MemoryMappedViewAccessor _sent;
-    private readonly long _genesis = DateTimeOffset.UtcNow.ToUnixTimeSeconds();
+    private readonly long _genesis = TimeProvider.System.GetUtcNow().ToUnixTimeSeconds();
     private readonly long _began = Stopwatch.GetTimestamp();
     private readonly ConcurrentDictionary<long, (long From, long To)> _slots = new();
     private long _next;

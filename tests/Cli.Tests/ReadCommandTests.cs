@@ -60,7 +60,7 @@ public class ReadCommandTests
         using var folder = new TemporaryFolder();
         await using var server = await ServerProcess.Start(
             "--Kline:Sources:0:Kind", "Simulation", "--Kline:Sources:0:Mints", "1", "--Kline:Sources:0:TradesPerSecond", "20", "--Kline:Sources:0:History", "00:01:00", "--Kline:Storage:Path", folder["kline.db"]);
-        var symbol = (await server.Get("/api/v1/symbols?limit=1")).GetProperty("symbols")[0].GetProperty("symbol").GetString()!;
+        var symbol = (await server.WaitFor("/api/v1/symbols?limit=1", found => found.GetProperty("symbols").GetArrayLength() > 0)).GetProperty("symbols")[0].GetProperty("symbol").GetString()!;
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
         var lines = new WatchedLines();
         var console = Spectre.Console.AnsiConsole.Create(new() { Ansi = Spectre.Console.AnsiSupport.No, Interactive = Spectre.Console.InteractionSupport.No, Out = new Spectre.Console.AnsiConsoleOutput(lines) });

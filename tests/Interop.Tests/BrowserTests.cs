@@ -81,10 +81,10 @@ public sealed class BrowserTests
         var page = await browser.NewPageAsync();
         page.SetDefaultTimeout(60_000);
         await page.GotoAsync(server.Url);
-        await page.WaitForFunctionAsync("() => document.getElementById('notice-title').textContent === 'This server asks for a key'");
+        await page.WaitForFunctionAsync("() => document.querySelector('[data-part=notice-title]').textContent === 'This server asks for a key'");
         await page.FillAsync("[data-part=access] input", "wrong-wrong-wrong-wrong");
         await page.ClickAsync("[data-part=access] button");
-        await page.WaitForFunctionAsync("() => document.getElementById('notice-title').textContent === 'The key is not accepted'");
+        await page.WaitForFunctionAsync("() => document.querySelector('[data-part=notice-title]').textContent === 'The key is not accepted'");
         Assert.Equal("No access", await page.TextContentAsync("#state-word"));
         await page.FillAsync("[data-part=access] input", KlineServer.Key);
         await page.Keyboard.PressAsync("Enter");

@@ -22,6 +22,11 @@ public class SettingsTests
         { ["--Kline:Storage:Provider", "Oracle"], ["Kline:Storage:Provider", "Oracle", "Sqlite"] },
         { ["--Kline:Web:History:Max", "5000"], ["Kline:Web:History:Max", "5000", "1000"] },
         { ["--Kline:Web:History:Max", "many"], ["Kline:Web:History:Max", "many"] },
+        { ["--Kline:Grase", "00:00:05"], ["Kline:Grase", "Grace"] },
+        { ["--Kline:Storage:Pth", "x.db"], ["Kline:Storage:Pth", "Path"] },
+        { ["--Kline:Web:Limits:Connection", "5"], ["Kline:Web:Limits:Connection:", "Connections"] },
+        { ["--Kline:Compat:Wicks", "true"], ["Kline:Compat:Wicks:", "WicksIgnoreOpen"] },
+        { ["--Kline:Profile", "Fast"], ["Kline:Profile", "Fast", "Production"] },
         { ["--urls", "nowhere"], ["urls", "nowhere"] },
         { ["--Kline:Grace"], ["Kline:Grace", "missing"] },
         { ["something"], ["something", "--key"] },
@@ -41,6 +46,19 @@ public class SettingsTests
         var lines = output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Single(lines);
         Assert.All(named, part => Assert.Contains(part, lines[0].Replace(",", "", StringComparison.Ordinal), StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task The_production_profile_changes_defaults_and_what_is_set_by_hand_wins()
+    {
+        using var folder = new TemporaryFolder();
+        await using var server = await ServerProcess.Start(
+            "--Kline:Storage:Path", folder["kline.db"], "--Kline:Profile", "Production", "--Kline:Web:Limits:SubscriptionsPerClient", "7", "--Kline:Sources:0:Kind", "Simulation", "--Kline:Sources:0:History", "00:01:00");
+
+        var config = (await server.Get("/api/kline/status")).GetProperty("data").GetProperty("stats").GetProperty("config");
+
+        Assert.Equal(120, config.GetProperty("ping_timeout").GetInt32());
+        Assert.Equal(7, config.GetProperty("max_subscriptions_per_client").GetInt32());
     }
 
     [Fact]

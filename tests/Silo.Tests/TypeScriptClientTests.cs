@@ -20,7 +20,7 @@ public class TypeScriptClientTests
             "--Kline:Sources:0:Kind", "Simulation", "--Kline:Sources:0:History", "00:20:00", "--Kline:Storage:Path", folder["kline.db"]);
 
         using var process = new Process();
-        process.StartInfo = new ProcessStartInfo("node", [program, "run", "tests/server.test.ts"]) { WorkingDirectory = Folder, RedirectStandardOutput = true, RedirectStandardError = true };
+        process.StartInfo = new ProcessStartInfo("node", [program, "run", "tests/server.test.ts"]) { WorkingDirectory = Folder, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false };
         process.StartInfo.Environment["KLINE_SERVER"] = server.Address.ToString().TrimEnd('/');
         process.StartInfo.Environment["NO_COLOR"] = "1";
         process.Start();

@@ -57,11 +57,13 @@ public static class SourceConfiguration
         var kline = new SectionReader(configuration.GetSection(Section), errors);
         var compat = new SectionReader(configuration.GetSection("Compat"), errors).Flag("WicksIgnoreOpen", false);
         var klineCompat = new SectionReader(configuration.GetSection($"{Section}:Compat"), errors).Flag("WicksIgnoreOpen", compat);
+        var grace = kline.Duration("Grace", new KlineRules().Grace, TimeSpan.Zero, TimeSpan.FromMinutes(1));
         return new KlineRules
         {
             Intervals = ReadIntervals(kline, errors),
-            Grace = kline.Duration("Grace", new KlineRules().Grace, TimeSpan.Zero, TimeSpan.FromMinutes(1)),
-            CorrectionWindow = kline.Duration("CorrectionWindow", new KlineRules().CorrectionWindow, TimeSpan.Zero, TimeSpan.FromDays(1)),
+            Grace = grace,
+            // A trade that a forming kline still waits for cannot be too late to count.
+            CorrectionWindow = kline.Duration("CorrectionWindow", new KlineRules().CorrectionWindow, grace, TimeSpan.FromDays(1)),
             WicksIgnoreOpen = klineCompat,
         };
     }

@@ -85,6 +85,8 @@ internal static class Startup
     internal static WebApplication Compose(string[] args, Action<IServiceCollection>? replace = null)
     {
         var builder = CreateBuilder(args);
+        KnownSettings.Check(builder.Configuration);
+        Profile.Configure(builder);
         Logging.Configure(builder);
         Addresses.Configure(builder);
 

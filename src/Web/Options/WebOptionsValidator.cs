@@ -36,7 +36,8 @@ internal sealed class WebOptionsValidator(IConfiguration configuration) : IValid
         Span("Ping:Timeout", options.Ping.Timeout, options.Ping.Interval + TimeSpan.FromSeconds(1), TimeSpan.FromHours(1));
         Range("Feed:Ring", options.Feed.Ring, 32, 1_000_000);
         Span("Feed:Linger", options.Feed.Linger, TimeSpan.Zero, TimeSpan.FromHours(1));
-        Span("Feed:Touch", options.Feed.Touch, TimeSpan.FromSeconds(1), TimeSpan.FromHours(1));
+        // Below the time after which a grain that nobody calls leaves memory, or followed mints would fall silent in between.
+        Span("Feed:Touch", options.Feed.Touch, TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(10));
         for (var i = 0; i < options.AllowedOrigins.Count; i++)
         {
             var origin = options.AllowedOrigins[i];

@@ -54,7 +54,8 @@ public sealed class SourceConfigurationTests
     [InlineData("Kline:Sources:0:Mints=5", "Kline:Sources:0:Mints: no such key here.")]
     [InlineData("Kline:Intervals:0=m2", "Kline:Intervals:0: 'm2' is not allowed. Allowed: s1, s5, s15, s30, m1, m5, m15, m30, h1, h4, d1, w1.")]
     [InlineData("Kline:Grace=15", "Kline:Grace: '15' is not allowed. Allowed: hh:mm:ss or d.hh:mm:ss from 00:00:00 to 00:01:00.")]
-    [InlineData("Kline:CorrectionWindow=2.00:00:00", "Kline:CorrectionWindow: '2.00:00:00' is not allowed. Allowed: hh:mm:ss or d.hh:mm:ss from 00:00:00 to 1.00:00:00.")]
+    [InlineData("Kline:CorrectionWindow=2.00:00:00", "Kline:CorrectionWindow: '2.00:00:00' is not allowed. Allowed: hh:mm:ss or d.hh:mm:ss from 00:00:02 to 1.00:00:00.")]
+    [InlineData("Kline:CorrectionWindow=00:00:01", "Kline:CorrectionWindow: '00:00:01' is not allowed. Allowed: hh:mm:ss or d.hh:mm:ss from 00:00:02 to 1.00:00:00.")]
     [InlineData("Compat:WicksIgnoreOpen=maybe", "Compat:WicksIgnoreOpen: 'maybe' is not allowed. Allowed: true or false.")]
     public void Wrong_value_is_named_with_its_key_and_what_is_allowed(string setting, string expected)
     {
