@@ -43,6 +43,8 @@ public sealed class DirectConnectionTests
         using var patience = new CancellationTokenSource(Safety);
         await client.ReceiveAsync(buffer.AsMemory(), patience.Token);
         var stop = host.DisposeAsync().AsTask();
+        var goodbye = await client.ReceiveAsync(buffer.AsMemory(), patience.Token);
+        Assert.Contains("server_shutdown", Encoding.UTF8.GetString(buffer, 0, goodbye.Count), StringComparison.Ordinal);
         var read = await client.ReceiveAsync(buffer.AsMemory(), patience.Token);
         Assert.Equal(WebSocketMessageType.Close, read.MessageType);
         Assert.Equal(1001, (int?)client.CloseStatus);
