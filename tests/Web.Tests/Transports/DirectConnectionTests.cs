@@ -42,7 +42,9 @@ public sealed class DirectConnectionTests
         var buffer = new byte[4_096];
         using var patience = new CancellationTokenSource(Safety);
         await client.ReceiveAsync(buffer.AsMemory(), patience.Token);
-        var stop = host.DisposeAsync().AsTask();
+
+        // A stop holds its caller up until every client has closed.
+        var stop = Task.Run(() => host.DisposeAsync().AsTask(), patience.Token);
         var goodbye = await client.ReceiveAsync(buffer.AsMemory(), patience.Token);
         Assert.Contains("server_shutdown", Encoding.UTF8.GetString(buffer, 0, goodbye.Count), StringComparison.Ordinal);
         var read = await client.ReceiveAsync(buffer.AsMemory(), patience.Token);
