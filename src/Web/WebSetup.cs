@@ -1,4 +1,5 @@
 using KlineOrleans.Contracts;
+using KlineOrleans.Web.Transports.Direct;
 using KlineOrleans.Web.Transports.Events;
 using KlineOrleans.Web.Transports.KlineSocketIo;
 using KlineOrleans.Web.Transports.RawWebSocket;
@@ -79,7 +80,9 @@ public static class WebSetup
         services.TryAddSingleton<IChainEventStream, ClusterChainEvents>();
         services.AddSingleton<ChainEventFeeds>();
         services.AddHostedService(provider => provider.GetRequiredService<ChainEventFeeds>());
-
+        services.AddSingleton<DirectTransport>();
+        services.AddSingleton<IConnectionListenerFactory>(provider => provider.GetRequiredService<DirectTransport>());
+        services.AddHostedService(provider => provider.GetRequiredService<DirectTransport>());
         services.AddSingleton<ConnectionLimit>();
         services.AddSingleton<Farewell>();
         services.AddHostedService(provider => provider.GetRequiredService<Farewell>());

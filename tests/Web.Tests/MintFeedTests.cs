@@ -491,7 +491,7 @@ public sealed class MintFeedTests
                 watcher = new Watcher(_random.Next(1, 8) switch { var bits => Intervals.Where((_, i) => (bits & (1 << i)) != 0).Aggregate(0, (all, i) => all | (1 << (int)i)) });
             }
 
-            watcher.Wire = new RecordingWire { IsSlow = slowWires && _random.Next(2) == 0 };
+            watcher.Wire = new RecordingWire { IsSlow = slowWires && _random.Next(2) == 0, TakesFrames = _random.Next(2) == 0 };
             var session = new Session(Lanes[_random.Next(2)], watcher.Wire, new OutboxLimits(1 << 20, 1_000), Time);
             watcher.Follower = new Follower(session, Symbol, Format, watcher.Intervals);
             var attached = Feed.Attach(watcher.Follower, null, resume, int.MaxValue, 1_000);

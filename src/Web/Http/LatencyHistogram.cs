@@ -12,8 +12,9 @@ internal sealed class LatencyHistogram
 
     private readonly long[] _buckets = new long[Steps * Doublings];
 
-    public void Record(TimeSpan duration) =>
-        Interlocked.Increment(ref _buckets[Bucket(duration.Ticks / TimeSpan.TicksPerMicrosecond)]);
+    /// <summary>Counts a duration of so many.</summary>
+    public void Record(TimeSpan duration, int count = 1) =>
+        Interlocked.Add(ref _buckets[Bucket(duration.Ticks / TimeSpan.TicksPerMicrosecond)], count);
 
     public long Count
     {

@@ -33,7 +33,7 @@ internal sealed class WebCounters
     /// <summary>From an update's arrival at this node to the moment a client's transport took it; updates that are sent again after a reconnect do not count.</summary>
     public LatencyHistogram Latency { get; } = new();
 
-    /// <summary>Called with each latency that closes a write, in seconds. Set once, before the first client.</summary>
+    /// <summary>Called with each latency that closes a write, or a stretch of one room's writes, in seconds. Set once, before the first client.</summary>
     public Action<double>? WriteTook { get; set; }
 
     /// <summary>The clients that are connected now.</summary>
@@ -58,7 +58,7 @@ internal sealed class WebCounters
 
     public void AddFailed(int messages) => Interlocked.Add(ref _failed, messages);
 
-    public void AddConflated() => Interlocked.Increment(ref _conflated);
+    public void AddConflated(int deliveries) => Interlocked.Add(ref _conflated, deliveries);
 
     public void AddEnded(DisconnectReason reason) => Interlocked.Increment(ref _ended[(int)reason]);
 }

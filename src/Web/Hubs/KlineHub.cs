@@ -350,5 +350,5 @@ internal sealed class HubServices(MintFeeds feeds, KlineViews views, KlineHistor
 
     public TimeProvider Time => time;
 
-    public OutboxLimits OutboxLimits { get; } = new(options.Value.Outbox.Bytes, options.Value.Outbox.Messages);
+    public OutboxLimits OutboxLimits { get; } = new(options.Value.Outbox.Bytes, options.Value.Outbox.Messages, options.Value.Outbox.Conflate);
 }

@@ -1,12 +1,37 @@
+using System.Buffers;
 using Microsoft.AspNetCore.SignalR;
 using Microsoft.AspNetCore.SignalR.Protocol;
 
 namespace KlineOrleans.Web;
 
 /// <summary>A hub connection as a session's wire. Each write waits until SignalR's pipe takes it, so nothing piles up behind it.</summary>
-internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider time) : ISessionWire
+internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider time) : ISessionWire, IBatchWire
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    /// <summary>A room's messages as one: SignalR wakes a connection's task for each write, and its messages say themselves where they end.</summary>
+    public bool TryWrite(RoomBatch batch, Follower follower, out ValueTask written)
+    {
+        if (batch.Count == 1)
+        {
+            written = connection.WriteAsync(((HubPayload)batch[0]).Message, connection.ConnectionAborted);
+            return true;
+        }
+
+        if (batch.Shared is not SerializedHubMessage joined)
+        {
+            var bytes = new ArrayBufferWriter<byte>(batch.Bytes + (64 * batch.Count));
+            for (var i = 0; i < batch.Count; i++)
+            {
+                bytes.Write(((HubPayload)batch[i]).Message.GetSerializedMessage(connection.Protocol).Span);
+            }
+
+            batch.Shared = joined = new SerializedHubMessage([new SerializedMessage(connection.Protocol.Name, bytes.WrittenMemory)]);
+        }
+
+        written = connection.WriteAsync(joined, connection.ConnectionAborted);
+        return true;
+    }
 
     public ValueTask Write(ReadOnlyMemory<Outgoing> messages)
     {

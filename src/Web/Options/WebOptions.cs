@@ -41,6 +41,12 @@ public sealed class WebOptions
     /// <summary>What may wait for one client before it counts as a slow consumer.</summary>
     public sealed class OutboxOptions
     {
+        /// <summary>
+        /// Whether a newer update of a forming kline takes the place of an older one that waits. Without it a client gets every update, and one that reads slower than
+        /// they come ends as a slow consumer. Default: true.
+        /// </summary>
+        public bool Conflate { get; set; } = true;
+
         /// <summary>Bytes. 1,024 to 1 GiB. Default: 1 MiB.</summary>
         public int Bytes { get; set; } = 1_048_576;
 

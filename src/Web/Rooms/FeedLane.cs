@@ -1,20 +1,32 @@
 namespace KlineOrleans.Web;
 
 /// <summary>The rooms of one mint on one lane. A room is the followers of one set of intervals in one wire format: they get the same bytes.</summary>
-/// <remarks>Touched only by work of its lane, which takes no lock and allocates nothing per delivery.</remarks>
-internal sealed class FeedLane(Lane lane) : ILaneWork
+/// <remarks>
+/// Touched only by work of its lane, which takes no lock and allocates nothing per delivery.
+/// What comes for a room waits until the lane's burst is over and then goes to each session in one write (<see cref="Settle"/>). Whatever changes who is in a room settles first,
+/// so nobody gets what came before it joined.
+/// </remarks>
+internal sealed class FeedLane(Lane lane, TimeProvider time) : ILaneWork
 {
+    // Writes between two looks at the clock.
+    private const int Stretch = 64;
+
     private readonly List<Room> _rooms = [];
+    private bool _isUnsettled;
 
     public Lane Lane => lane;
 
     public void Run(object argument)
     {
+        if (argument is FeedMessage update)
+        {
+            Take(update);
+            return;
+        }
+
+        Settle();
         switch (argument)
         {
-            case FeedMessage message:
-                Deliver(message);
-                break;
             case Attachment attachment:
                 Attach(attachment);
                 break;
@@ -46,21 +58,75 @@ internal sealed class FeedLane(Lane lane) : ILaneWork
         }
     }
 
-    private void Deliver(FeedMessage message)
+    /// <summary>Gives every session what came for its rooms.</summary>
+    public void Settle()
+    {
+        if (!_isUnsettled)
+        {
+            return;
+        }
+
+        _isUnsettled = false;
+        foreach (var room in _rooms)
+        {
+            if (room.Batch.Count > 0)
+            {
+                try
+                {
+                    Deliver(room);
+                }
+                finally
+                {
+                    room.Batch.Clear();
+                }
+            }
+        }
+    }
+
+    private void Deliver(Room room)
+    {
+        var batch = room.Batch;
+        var followers = room.Followers;
+        var counters = lane.Counters;
+        for (var i = 0; i < room.Count; i++)
+        {
+            var follower = followers[i];
+            if (!follower.Session.TryWrite(follower, batch))
+            {
+                batch.OfferTo(follower);
+            }
+            else if (batch.Written == Stretch && counters is not null)
+            {
+                batch.Measure(counters, time);
+            }
+        }
+
+        if (batch.Written > 0 && counters is not null)
+        {
+            batch.Measure(counters, time);
+        }
+    }
+
+    private void Take(FeedMessage message)
     {
         foreach (var room in _rooms)
         {
             var intervals = room.Intervals & message.Changed;
-            if (intervals == 0 || room.Count == 0)
+            if (intervals == 0)
             {
                 continue;
             }
 
-            var payload = message.Encode(room.Format, intervals);
-            var followers = room.Followers;
-            for (var i = 0; i < room.Count; i++)
+            if (room.Batch.Add(message, message.Encode(room.Format, intervals), lane.Conflates))
             {
-                followers[i].Session.Offer(followers[i], message, intervals, payload, message.Since);
+                room.Skipped++;
+                lane.Counters?.AddConflated(room.Count);
+            }
+
+            if (!_isUnsettled)
+            {
+                _isUnsettled = true;
+                lane.Touch(this);
             }
         }
     }
@@ -76,6 +142,8 @@ internal sealed class FeedLane(Lane lane) : ILaneWork
         }
 
         room.Add(follower);
+        follower.Session.Followers++;
+        follower.RoomSkipped = room.Skipped;
         foreach (var message in attachment.Missed)
         {
             var intervals = follower.Intervals & message.Changed;
@@ -94,7 +162,9 @@ internal sealed class FeedLane(Lane lane) : ILaneWork
             return;
         }
 
+        CountSkipped(_rooms[index], follower);
         _rooms[index].Remove(follower);
+        follower.Session.Followers--;
         if (_rooms[index].Count == 0)
         {
             _rooms.RemoveAt(index);
@@ -108,6 +178,7 @@ internal sealed class FeedLane(Lane lane) : ILaneWork
             for (var i = 0; i < room.Count; i++)
             {
                 var follower = room.Followers[i];
+                CountSkipped(room, follower);
                 if (follower.IsHeld && !follower.IsAlwaysAnswered && follower.HeldSince < tick.Now - tick.LongestHold)
                 {
                     // A client that asked without wanting an answer gets none, so nothing can come before it.
@@ -122,11 +193,26 @@ internal sealed class FeedLane(Lane lane) : ILaneWork
         }
     }
 
+    private static void CountSkipped(Room room, Follower follower)
+    {
+        if (room.Skipped > follower.RoomSkipped)
+        {
+            follower.Session.AddSkipped(follower, room.Skipped - follower.RoomSkipped);
+            follower.RoomSkipped = room.Skipped;
+        }
+    }
+
     private sealed class Room(WireFormat format, int intervals)
     {
         public WireFormat Format => format;
 
         public int Intervals => intervals;
+
+        /// <summary>What waits for the end of the burst.</summary>
+        public RoomBatch Batch { get; } = new(intervals);
+
+        /// <summary>Updates that newer ones replaced before any session had them.</summary>
+        public long Skipped { get; set; }
 
         public Follower[] Followers { get; private set; } = new Follower[4];
 

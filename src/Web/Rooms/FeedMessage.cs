@@ -30,6 +30,9 @@ internal sealed class FeedMessage
 
     public KlineUpdate Update { get; }
 
+    /// <summary>See <see cref="MintFeed.Id"/>.</summary>
+    public uint SymbolId { get; init; }
+
     /// <summary>Whether trades are behind the update, and of which takers. Told by the feed, which knows the klines before it.</summary>
     public TakerSide Taker { get; init; }
 

@@ -10,6 +10,10 @@ internal sealed class Follower(Session session, string symbol, WireFormat format
 
     private volatile bool _isOver;
     private long _heldSince = NotAnswered;
+    private readonly ReadOnlyMemory<byte> _middle;
+
+    /// <summary>What stands in the gap for a client that has no bytes of its own.</summary>
+    public static ReadOnlySpan<byte> NoMiddle => "null"u8;
 
     public Session Session => session;
 
@@ -22,7 +26,18 @@ internal sealed class Follower(Session session, string symbol, WireFormat format
     public long MinTicks => minTicks;
 
     /// <summary>The client's own bytes for the gap of its room's messages, where the wire's messages have one. Never changed.</summary>
-    public ReadOnlyMemory<byte> Middle { get; init; }
+    public ReadOnlyMemory<byte> Middle
+    {
+        get => _middle;
+        init
+        {
+            _middle = value;
+            HasOwnMiddle = !value.IsEmpty && !value.Span.SequenceEqual(NoMiddle);
+        }
+    }
+
+    /// <summary>Whether <see cref="Middle"/> makes its messages differ from those of the rest of the room.</summary>
+    public bool HasOwnMiddle { get; private init; }
 
     /// <summary>It is always released by the one who answers its subscription, however long that takes.</summary>
     public bool IsAlwaysAnswered { get; init; }
@@ -55,6 +70,9 @@ internal sealed class Follower(Session session, string symbol, WireFormat format
 
     /// <summary>Updates replaced since the client was told.</summary>
     public long Skipped { get; set; }
+
+    /// <summary>How many updates its room had replaced, for all of its followers, when that was last added to <see cref="Skipped"/>.</summary>
+    public long RoomSkipped { get; set; }
 
     /// <summary>Its place in its room on the lane.</summary>
     public int Index { get; set; } = -1;

@@ -20,6 +20,8 @@ internal sealed class MintFeed
     // The most derived flat klines of an interval that healing sends: what the longest history holds.
     private const int MostFlats = 1_000;
 
+    private static uint s_lastId;
+
     // How long a grain that came back from an older state may take to come up to what its followers were told already.
     private static readonly TimeSpan AheadFor = TimeSpan.FromMinutes(1);
 
@@ -70,6 +72,9 @@ internal sealed class MintFeed
     }
 
     public string Symbol { get; }
+
+    /// <summary>Stands for the symbol on wires that are short of bytes, as long as it is followed. Not 0.</summary>
+    public uint Id { get; } = Interlocked.Increment(ref s_lastId);
 
     /// <summary>Complete when followers can attach; fails if the mint cannot be followed.</summary>
     public Task Ready => _ready.Task;
@@ -186,7 +191,7 @@ internal sealed class MintFeed
             var missed = resume is { } position ? Missed(position, mostMissed) : null;
             follower.IsHeld = true;
             var number = follower.Session.Lane.Number;
-            var lane = _lanes[number] ??= new FeedLane(follower.Session.Lane);
+            var lane = _lanes[number] ??= new FeedLane(follower.Session.Lane, _services.Time);
             _followers[number]++;
             lane.Lane.Post(lane, new Attachment(follower, missed ?? []));
             return missed is null
@@ -470,7 +475,7 @@ internal sealed class MintFeed
 
     private void Publish(KlineUpdate update)
     {
-        var message = new FeedMessage(update, _state.Epoch, _state.Seq) { Taker = Taker(update), Since = _services.Time.GetTimestamp() };
+        var message = new FeedMessage(update, _state.Epoch, _state.Seq) { SymbolId = Id, Taker = Taker(update), Since = _services.Time.GetTimestamp() };
         _state.Apply(update);
         _view = null;
         Keep(message);
@@ -577,7 +582,7 @@ internal sealed class MintFeed
                     KeepAhead(_state, next);
                     var changed = Difference(_state, next, archived);
                     var update = new KlineUpdate { Symbol = Symbol, Epoch = snapshot.Epoch, Seq = snapshot.Seq, EventTime = snapshot.Clock, ReceivedTime = snapshot.Clock, Klines = changed };
-                    var message = new FeedMessage(update, _state.Epoch, _state.Seq);
+                    var message = new FeedMessage(update, _state.Epoch, _state.Seq) { SymbolId = Id };
                     _state = next;
                     _view = null;
                     _phase = Phase.Live;

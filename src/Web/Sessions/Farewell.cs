@@ -1,3 +1,4 @@
+using KlineOrleans.Web.Transports.Direct;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Hosting;
@@ -10,7 +11,7 @@ namespace KlineOrleans.Web;
 /// Runs while the lifetime says that it stops, and holds that up: SignalR, Kestrel and whatever else closes connections do it after this, and less politely.
 /// The cut is of the connection and so the same for every wire, and for what is none: a poll, a download that is not read, a request whose body never comes.
 /// </remarks>
-internal sealed class Farewell(WebCounters counters, ConnectionLimit limit, IHostApplicationLifetime lifetime, ILogger<Farewell> log) : IHostedService, IDisposable
+internal sealed class Farewell(WebCounters counters, ConnectionLimit limit, DirectTransport direct, IHostApplicationLifetime lifetime, ILogger<Farewell> log) : IHostedService, IDisposable
 {
     /// <summary>How long a client has to take what waits for it and to answer the close.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
@@ -23,6 +24,9 @@ internal sealed class Farewell(WebCounters counters, ConnectionLimit limit, IHos
     private readonly ManualResetEventSlim _never = new();
     private CancellationTokenRegistration _stopping;
     private int _requests;
+
+    // A WebSocket's request ends with its handshake, and lives on as a connection that was taken.
+    private bool HasRequests => Volatile.Read(ref _requests) > 0 || direct.Taken > 0;
 
     /// <summary>Counts a request, and ends it if it is still there after everybody's time is up.</summary>
     public async Task Invoke(HttpContext context, RequestDelegate next)
@@ -49,6 +53,7 @@ internal sealed class Farewell(WebCounters counters, ConnectionLimit limit, IHos
     public Task StartAsync(CancellationToken cancellationToken)
     {
         // Callbacks run in the opposite order of their registration: this one before those of the transports, which were mapped before.
+        _cut.Token.UnsafeRegister(static direct => ((DirectTransport)direct!).AbortTaken(), direct);
         _stopping = lifetime.ApplicationStopping.Register(Say);
         return Task.CompletedTask;
     }
@@ -92,14 +97,14 @@ internal sealed class Farewell(WebCounters counters, ConnectionLimit limit, IHos
             return;
         }
 
-        log.LogInformation("{Clients} clients and {Requests} requests did not end in time and are cut off; they lose nothing that coming back does not give them", counters.Clients.Count(), Volatile.Read(ref _requests));
+        log.LogInformation("{Clients} clients and {Requests} requests did not end in time and are cut off; they lose nothing that coming back does not give them", counters.Clients.Count(), Volatile.Read(ref _requests) + direct.Taken);
         _cut.Cancel();
         started = TimeProvider.System.GetTimestamp();
-        while (Volatile.Read(ref _requests) > 0 && TimeProvider.System.GetElapsedTime(started) < LastPatience)
+        while (HasRequests && TimeProvider.System.GetElapsedTime(started) < LastPatience)
         {
             _never.Wait(LookEvery);
         }
     }
 
-    private bool IsOver() => Volatile.Read(ref _requests) == 0 && !counters.Clients.Any();
+    private bool IsOver() => !HasRequests && !counters.Clients.Any();
 }

@@ -14,7 +14,7 @@ internal interface ILaneWork
 /// <remarks>
 /// Every session lives on one lane, and only work of that lane touches it: rooms, followers and outboxes need no lock, and a room's followers are spread
 /// over the lanes without hurting the order of any. A lane is not a thread: while nothing comes it costs nothing. After a burst of work every session
-/// it touched writes once, so several messages leave together.
+/// it touched writes once, so several messages leave together. A room's messages of a burst go to most of its sessions as one piece of memory.
 /// </remarks>
 internal sealed class Lane : IThreadPoolWorkItem
 {
@@ -25,6 +25,9 @@ internal sealed class Lane : IThreadPoolWorkItem
     private readonly bool _manual;
     private readonly ILogger _log;
     private readonly Stack<Outgoing[]> _batches = [];
+    private readonly List<FeedLane> _unsettled = [];
+    private long _sentBytes;
+    private int _sent;
     private OutboxNode? _free;
     private int _scheduled;
 
@@ -33,6 +36,9 @@ internal sealed class Lane : IThreadPoolWorkItem
 
     /// <summary>Where its sessions count what they send; null: nowhere.</summary>
     public WebCounters? Counters { get; init; }
+
+    /// <summary>Whether rooms replace an older update of forming klines that waits with a newer one.</summary>
+    public bool Conflates { get; init; } = true;
 
     /// <summary>The lane's place among the lanes.</summary>
     public int Number { get; }
@@ -64,6 +70,34 @@ internal sealed class Lane : IThreadPoolWorkItem
 
     /// <summary>The session writes when the burst is over. Only on this lane.</summary>
     public void Touch(Session session) => _touched.Add(session);
+
+    /// <summary>The rooms give their sessions what came when the burst is over. Only on this lane.</summary>
+    public void Touch(FeedLane rooms) => _unsettled.Add(rooms);
+
+    /// <summary>Counts messages that a transport took. Told to <see cref="Counters"/> once a burst. Only on this lane.</summary>
+    public void CountSent(int messages, long bytes)
+    {
+        _sent += messages;
+        _sentBytes += bytes;
+    }
+
+    /// <summary>Rooms give their sessions what came for them so far. Only on this lane.</summary>
+    public void Settle()
+    {
+        foreach (var rooms in _unsettled)
+        {
+            try
+            {
+                rooms.Settle();
+            }
+            catch (Exception e)
+            {
+                _log.LogError(e, "Rooms of lane {Lane} could not deliver", Number);
+            }
+        }
+
+        _unsettled.Clear();
+    }
 
     public OutboxNode Rent()
     {
@@ -108,6 +142,7 @@ internal sealed class Lane : IThreadPoolWorkItem
             }
         }
 
+        Settle();
         foreach (var session in _touched)
         {
             try
@@ -121,6 +156,13 @@ internal sealed class Lane : IThreadPoolWorkItem
         }
 
         _touched.Clear();
+        if (_sent > 0)
+        {
+            Counters?.AddSent(_sent, _sentBytes);
+            _sent = 0;
+            _sentBytes = 0;
+        }
+
         return done > 0;
     }
 }

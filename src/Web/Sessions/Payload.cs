@@ -14,6 +14,44 @@ internal class Payload(ReadOnlyMemory<byte> bytes, int length)
 
     /// <summary>What it counts in an outbox, in bytes.</summary>
     public int Length => length;
+
+    /// <summary>At most so many bytes of WebSocket frames, with the client's own bytes in each gap.</summary>
+    /// <param name="middle">The length of the client's own bytes.</param>
+    public virtual int LongestFrames(int middle) => WebSocketFrame.LongestHeader + length;
+
+    /// <summary>Writes it as whole WebSocket frames. For wires of WebSockets.</summary>
+    /// <param name="middle">The client's own bytes for each gap, where there are gaps.</param>
+    /// <returns>Bytes written.</returns>
+    public virtual int WriteFrames(Span<byte> buffer, ReadOnlySpan<byte> middle) => WebSocketFrame.WriteText(buffer, bytes.Span);
+
+    /// <summary>The frames for all who have nothing of their own in the gaps; made by the first who asks.</summary>
+    public ReadOnlyMemory<byte> SharedFrames
+    {
+        get
+        {
+            // Two that come at once make the same.
+            if (Volatile.Read(ref _shared) is not { } shared)
+            {
+                shared = new Frames(this);
+                Volatile.Write(ref _shared, shared);
+            }
+
+            return shared.Bytes;
+        }
+    }
+
+    private Frames? _shared;
+
+    private sealed class Frames
+    {
+        public Frames(Payload payload)
+        {
+            var frames = new byte[payload.LongestFrames(Follower.NoMiddle.Length)];
+            Bytes = frames.AsMemory(0, payload.WriteFrames(frames, Follower.NoMiddle));
+        }
+
+        public ReadOnlyMemory<byte> Bytes { get; }
+    }
 }
 
 /// <summary>How messages of rooms look on one wire. One instance for the process: messages are encoded once per instance and room. Thread safe.</summary>

@@ -15,6 +15,16 @@ internal interface ISessionWire
     void Close(DisconnectReason reason, Task written);
 }
 
+/// <summary>A wire that takes what a room has for all of its sessions as one piece.</summary>
+internal interface IBatchWire
+{
+    /// <summary>Writes a room's messages, as <see cref="ISessionWire.Write"/> does a session's and never beside it.</summary>
+    /// <param name="batch">Not to be used when this has returned.</param>
+    /// <param name="written">Complete when the transport took them.</param>
+    /// <returns>False, and nothing is written, where the client is not to be reached this way now.</returns>
+    bool TryWrite(RoomBatch batch, Follower follower, out ValueTask written);
+}
+
 /// <summary>A message on its way out.</summary>
 /// <param name="Since">See <see cref="FeedMessage.Since"/>.</param>
 internal readonly record struct Outgoing(Payload Payload, Follower? Follower, long Since = 0)
@@ -24,7 +34,8 @@ internal readonly record struct Outgoing(Payload Payload, Follower? Follower, lo
 }
 
 /// <summary>What a session may hold back for its client.</summary>
-internal readonly record struct OutboxLimits(int Bytes, int Messages);
+/// <param name="Conflate">A newer update of a forming kline takes the place of an older one that waits.</param>
+internal readonly record struct OutboxLimits(int Bytes, int Messages, bool Conflate = true);
 
 /// <summary>One client's side of the fan-out: a bounded outbox and its only writer, whatever the transport.</summary>
 /// <remarks>
@@ -42,6 +53,7 @@ internal sealed class Session : ILaneWork
     private static readonly object FlushSignal = new();
 
     private readonly ISessionWire _wire;
+    private readonly IBatchWire? _batches;
     private readonly OutboxLimits _limits;
     private readonly TimeProvider _time;
     private readonly List<Follower> _skipping = [];
@@ -68,12 +80,15 @@ internal sealed class Session : ILaneWork
     private int _told;
     private ITimer? _timer;
     private long _sent;
+    private long _batchSince;
+    private bool _hasEnded;
     private readonly long _started;
 
     public Session(Lane lane, ISessionWire wire, OutboxLimits limits, TimeProvider time)
     {
         Lane = lane;
         _wire = wire;
+        _batches = wire as IBatchWire;
         _limits = limits;
         _time = time;
         _started = time.GetTimestamp();
@@ -96,6 +111,9 @@ internal sealed class Session : ILaneWork
 
     /// <summary>How many missed updates a client that comes back may be sent now; where it missed more it begins anew, rather than with a full outbox. Thread safe: an estimate.</summary>
     public int RoomForMissed => Math.Max(0, (_limits.Messages / 2) - Pending);
+
+    /// <summary>Its followers in rooms. For their lanes' work.</summary>
+    public int Followers { get; set; }
 
     /// <summary>Messages that wait, those being written included.</summary>
     public int Pending => _messages + _batchCount;
@@ -198,18 +216,75 @@ internal sealed class Session : ILaneWork
             return;
         }
 
-        if (follower.LastForming is { } older && message.Covers(older.Forming!, older.Intervals & older.Forming!.Changed, intervals))
+        if (_limits.Conflate && follower.LastForming is { } older && message.Covers(older.Forming!, older.Intervals & older.Forming!.Changed, intervals))
         {
             Remove(older);
-            Conflated++;
-            Lane.Counters?.AddConflated();
-            if (follower.Skipped++ == 0)
-            {
-                _skipping.Add(follower);
-            }
+            Lane.Counters?.AddConflated(1);
+            AddSkipped(follower, 1);
         }
 
         Add(payload, follower, message, intervals, since, counts: counts);
+    }
+
+    /// <summary>Writes what a room has for it, without a place in the outbox, if it has nothing else to write and nothing keeps the follower back.</summary>
+    /// <remarks>This is what most deliveries are: one send of bytes that the room's other sessions get too.</remarks>
+    /// <returns>False, and nothing is done, where each message must be offered.</returns>
+    public bool TryWrite(Follower follower, RoomBatch batch)
+    {
+        if (_batches is null || _writing || _messages > 0 || Followers > 1 || follower.IsHeld || follower.MinTicks > 0)
+        {
+            return false;
+        }
+
+        if (_hasEnded || _finishing is not null || follower.IsOver)
+        {
+            return true;
+        }
+
+        ValueTask write;
+        try
+        {
+            if (!_batches.TryWrite(batch, follower, out write))
+            {
+                return false;
+            }
+        }
+        catch (Exception)
+        {
+            // Whatever a transport throws means that it is gone.
+            Lane.Counters?.AddFailed(batch.Count);
+            EndNow(DisconnectReason.TransportClosed);
+            return true;
+        }
+
+        if (write.IsCompletedSuccessfully)
+        {
+            _sent += batch.Count;
+            Lane.CountSent(batch.Count, batch.Bytes);
+            batch.Written++;
+            return true;
+        }
+
+        _writing = true;
+        _batchCount = batch.Count;
+        _batchBytes = batch.Bytes;
+        _batchSize = batch.Bytes;
+        _batchSince = batch.Since;
+        _write = write;
+        _write.GetAwaiter().UnsafeOnCompleted(_onWritten);
+        return true;
+    }
+
+    /// <summary>Counts updates that newer ones replaced before they came to this session.</summary>
+    public void AddSkipped(Follower follower, long count)
+    {
+        Conflated += count;
+        if (follower.Skipped == 0)
+        {
+            _skipping.Add(follower);
+        }
+
+        follower.Skipped += count;
     }
 
     /// <summary>Once a second: tells what was skipped.</summary>
@@ -281,6 +356,8 @@ internal sealed class Session : ILaneWork
             return;
         }
 
+        // What its rooms had before still leaves.
+        Lane.Settle();
         for (var node = _head; node is not null;)
         {
             var next = node.Next;
@@ -363,10 +440,14 @@ internal sealed class Session : ILaneWork
     private void GiveBatchBack()
     {
         _told = _messages == 0 ? 0 : _told;
-        var batch = _batch!;
-        batch.AsSpan(0, _batchCount).Clear();
-        Lane.ReturnBatch(batch);
-        _batch = null;
+        if (_batch is { } batch)
+        {
+            batch.AsSpan(0, _batchCount).Clear();
+            Lane.ReturnBatch(batch);
+            _batch = null;
+        }
+
+        _batchSince = 0;
         _batchCount = 0;
         _batchBytes = 0;
         _batchSize = 0;
@@ -382,9 +463,9 @@ internal sealed class Session : ILaneWork
         {
             write.GetAwaiter().GetResult();
             _sent += _batchCount;
+            Lane.CountSent(_batchCount, _batchSize);
             if (Lane.Counters is { } counters)
             {
-                counters.AddSent(_batchCount, _batchSize);
                 Measure(counters);
             }
 
@@ -415,12 +496,19 @@ internal sealed class Session : ILaneWork
     {
         var now = _time.GetTimestamp();
         var longest = TimeSpan.Zero;
-        foreach (ref readonly var message in _batch.AsSpan(0, _batchCount))
+        if (_batch is null && _batchSince != 0)
+        {
+            // Of a room's batch only the oldest message is remembered: none took longer.
+            longest = _time.GetElapsedTime(_batchSince, now);
+            counters.Latency.Record(longest, _batchCount);
+        }
+
+        foreach (ref readonly var message in _batch is null ? [] : _batch.AsSpan(0, _batchCount))
         {
             if (message.Since != 0)
             {
                 var took = _time.GetElapsedTime(message.Since, now);
-                counters.Latency.Record(took);
+                counters.Latency.Record(took, 1);
                 longest = took > longest ? took : longest;
             }
         }
@@ -564,6 +652,7 @@ internal sealed class Session : ILaneWork
             return;
         }
 
+        _hasEnded = true;
         Lane.Counters?.AddEnded(reason);
         while (_head is not null)
         {

@@ -5,6 +5,7 @@ using System.Net;
 using System.Net.WebSockets;
 using System.Security.Cryptography;
 using KlineOrleans.Protocol.EngineIo;
+using KlineOrleans.Web.Transports.Direct;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging;
@@ -187,10 +188,34 @@ public sealed class EngineIoServer : IDisposable
 
     private async Task OpenWebSocketAsync(HttpContext context, EngineIoSession session, bool wantsWebSocket)
     {
+        var isOpen = false;
+        try
+        {
+            await ServeWebSocketAsync(context, (webSocket, direct) =>
+            {
+                isOpen = true;
+                return OpenAsync(webSocket, direct, session, wantsWebSocket);
+            }, taken: () => isOpen = true);
+        }
+        catch (Exception e) when (!isOpen && e is WebSocketException or IOException or OperationCanceledException)
+        {
+            // The client left during the handshake.
+        }
+        finally
+        {
+            if (!isOpen)
+            {
+                ReleasePlace(session.RemoteAddress);
+                (session.Tag as IDisposable)?.Dispose();
+            }
+        }
+    }
+
+    private async Task OpenAsync(WebSocket webSocket, DirectSocket? direct, EngineIoSession session, bool wantsWebSocket)
+    {
         var begun = false;
         try
         {
-            using var webSocket = await AcceptAsync(context);
             if (!wantsWebSocket)
             {
                 // A WebSocket that calls itself polling.
@@ -201,17 +226,17 @@ public sealed class EngineIoServer : IDisposable
             using (var body = new PooledBuffer(256))
             {
                 HandshakeFor(session, canUpgrade: false).Write(body);
-                await webSocket.SendAsync(body.Written, WebSocketMessageType.Text, endOfMessage: true, context.RequestAborted);
+                await webSocket.SendAsync(body.Written, WebSocketMessageType.Text, endOfMessage: true, CancellationToken.None);
             }
 
-            session.Attach(webSocket);
+            session.Attach(webSocket, direct);
             begun = true;
             Begin(session);
             await session.RunAsync(webSocket);
         }
         catch (Exception e) when (!begun && e is WebSocketException or IOException or OperationCanceledException)
         {
-            // The client left during the handshake.
+            // The client left before it had its id.
         }
         finally
         {
@@ -221,6 +246,26 @@ public sealed class EngineIoServer : IDisposable
                 (session.Tag as IDisposable)?.Dispose();
             }
         }
+    }
+
+    /// <summary>Answers the WebSocket's handshake and serves it: where the connection can be taken, after the request; otherwise within it.</summary>
+    /// <param name="taken">Called when it is certain that <paramref name="serve"/> will be called later.</param>
+    private async Task ServeWebSocketAsync(HttpContext context, Func<WebSocket, DirectSocket?, Task> serve, Action? taken = null)
+    {
+        if (Options.PerMessageDeflate || DirectTransport.ConnectionOf(context) is not { } direct)
+        {
+            using var webSocket = await AcceptAsync(context);
+            await serve(webSocket, null);
+            return;
+        }
+
+        await WebSocketHandshake.Accept(context, deflate: false);
+        taken?.Invoke();
+        direct.TakeOver(async () =>
+        {
+            using var webSocket = WebSocket.CreateFromStream(new DirectStream(direct), new WebSocketCreationOptions { IsServer = true, KeepAliveInterval = TimeSpan.Zero });
+            await serve(webSocket, direct.Socket);
+        });
     }
 
     private void Begin(EngineIoSession session)
@@ -256,11 +301,7 @@ public sealed class EngineIoServer : IDisposable
 
         if (isWebSocket)
         {
-            using var webSocket = await AcceptAsync(context);
-            if (wantsWebSocket)
-                await session.UpgradeAsync(webSocket);
-            else
-                await session.CloseStrangerAsync(webSocket);
+            await ServeWebSocketAsync(context, (webSocket, direct) => wantsWebSocket ? session.UpgradeAsync(webSocket, direct) : session.CloseStrangerAsync(webSocket));
             return;
         }
 

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net.WebSockets;
 using KlineOrleans.Protocol.EngineIo;
+using KlineOrleans.Web.Transports.Direct;
 
 namespace KlineOrleans.Web.Transports.EngineIo;
 
@@ -22,10 +23,14 @@ public sealed partial class EngineIoSession
     private WebSocketCloseStatus _closeStatus;
 
     /// <summary>Puts a new session on its WebSocket.</summary>
-    internal void Attach(WebSocket webSocket)
+    /// <param name="direct">The socket beneath it, where frames may be written to it directly.</param>
+    internal void Attach(WebSocket webSocket, DirectSocket? direct)
     {
         lock (_gate)
+        {
             _webSocket = webSocket;
+            _direct = direct;
+        }
     }
 
     /// <summary>Reads until the WebSocket ends, then ends the session.</summary>
@@ -76,7 +81,7 @@ public sealed partial class EngineIoSession
     }
 
     /// <summary>Tries to move a polling session to <paramref name="webSocket"/>; whatever happens, the WebSocket is done with when this returns.</summary>
-    internal async Task UpgradeAsync(WebSocket webSocket)
+    internal async Task UpgradeAsync(WebSocket webSocket, DirectSocket? direct)
     {
         bool first;
         lock (_gate)
@@ -98,7 +103,7 @@ public sealed partial class EngineIoSession
         var upgraded = false;
         try
         {
-            upgraded = await ProbeAsync(webSocket);
+            upgraded = await ProbeAsync(webSocket, direct);
         }
         catch (Exception e) when (e is WebSocketException or IOException or OperationCanceledException or ObjectDisposedException or InvalidOperationException)
         {
@@ -144,7 +149,7 @@ public sealed partial class EngineIoSession
     }
 
     // The client sends 2probe, gets 3probe, ends its polling and sends 5.
-    private async Task<bool> ProbeAsync(WebSocket webSocket)
+    private async Task<bool> ProbeAsync(WebSocket webSocket, DirectSocket? direct)
     {
         while (true)
         {
@@ -166,7 +171,7 @@ public sealed partial class EngineIoSession
                 }
                 else
                 {
-                    return packet.Type == EnginePacketType.Upgrade && await SwitchAsync(webSocket);
+                    return packet.Type == EnginePacketType.Upgrade && await SwitchAsync(webSocket, direct);
                 }
             }
             finally
@@ -178,7 +183,7 @@ public sealed partial class EngineIoSession
     }
 
     // From here on everything goes by the WebSocket: what waits, in its order, and what comes.
-    private async Task<bool> SwitchAsync(WebSocket webSocket)
+    private async Task<bool> SwitchAsync(WebSocket webSocket, DirectSocket? direct)
     {
         while (true)
         {
@@ -194,6 +199,7 @@ public sealed partial class EngineIoSession
                 {
                     _candidate = null;
                     _webSocket = webSocket;
+                    _direct = direct;
                     poll = _poll;
                     _poll = null;
                     if (_outbox.Count > 0 || _pingWaits)

@@ -285,7 +285,7 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
                 await client.Session.SendAnswer(events.Page);
             }
 
-            Send(format.Event("subscription_confirmed", (symbol, interval, id, attached.Recovered, format.RepeatsType), static (json, a) =>
+            Send(format.Event("subscription_confirmed", (symbol, interval, id, attached.Recovered, format.RepeatsType, SymbolId: format.HasSymbolIds ? feed.Id : 0), static (json, a) =>
             {
                 json.WriteStartObject();
                 WriteType(json, a.RepeatsType, "subscription_confirmed");
@@ -293,6 +293,11 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
                 json.WriteBoolean("success", true);
                 json.WriteString("message", "subscribed");
                 json.WriteBoolean("recovered", a.Recovered);
+                if (a.SymbolId != 0)
+                {
+                    json.WriteNumber("symbol_id", a.SymbolId);
+                }
+
                 json.WriteEndObject();
             }));
             foreach (var missed in events.Missed ?? [])

@@ -11,6 +11,9 @@ internal abstract class EventFormat(bool hasVolume, TimeProvider time) : WireFor
     /// <summary>Whether confirmations say their type within the data too.</summary>
     public virtual bool RepeatsType => false;
 
+    /// <summary>Whether updates name their symbol by the number that its confirmation told.</summary>
+    public virtual bool HasSymbolIds => false;
+
     protected TimeProvider Time => time;
 
     /// <summary>An event with ready data.</summary>

@@ -1,5 +1,3 @@
-using System.Buffers;
-using System.Text.Json;
 using KlineOrleans.Contracts;
 using KlineOrleans.Web.Transports.Events;
 using KlineOrleans.Web.Transports.SocketIo;
@@ -20,11 +18,11 @@ internal sealed class SocketIoEventFormat(string ns, bool hasVolume, TimeProvide
 
     protected override Payload EncodeKlineData(FeedMessage message, int intervals, bool hasVolume)
     {
-        var buffer = new ArrayBufferWriter<byte>(512);
-        List<SocketIoPacket> packets = [];
+        var scratch = JsonScratch.Take();
+        var (buffer, json) = (scratch.Buffer, scratch.Json);
+        List<SocketIoPacket> packets = new(1);
         var now = Time.GetUtcNow().ToUnixTimeMilliseconds();
         var left = Count(message.Update, intervals);
-        using var json = new Utf8JsonWriter(buffer, CandleJson.Options);
         foreach (ref readonly var kline in message.Update.Klines.AsSpan())
         {
             if ((intervals & (1 << (int)kline.Interval)) == 0)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Threading.Tasks.Sources;
 using KlineOrleans.Web.Transports.EngineIo;
 using KlineOrleans.Web.Transports.Events;
@@ -9,10 +10,24 @@ namespace KlineOrleans.Web.Transports.KlineSocketIo;
 internal sealed class SocketIoPayload(SocketIoPacket[] packets) : Payload(default, packets.Sum(p => p.Frame.Length))
 {
     public ReadOnlySpan<SocketIoPacket> Packets => packets;
+
+    public override int LongestFrames(int middle) => Length + (packets.Length * (WebSocketFrame.LongestHeader + middle));
+
+    public override int WriteFrames(Span<byte> buffer, ReadOnlySpan<byte> middle)
+    {
+        var length = 0;
+        foreach (var packet in packets)
+        {
+            var frame = packet.Frame;
+            length += WebSocketFrame.WriteText(buffer[length..], frame.Head.Span, frame.Tail.IsEmpty ? [] : middle, frame.Tail.Span);
+        }
+
+        return length;
+    }
 }
 
 /// <summary>A Socket.IO client in one namespace as a session's wire. A write is complete when the transport took it, so that nothing piles up behind the outbox.</summary>
-internal sealed class SocketIoWire : ISessionWire, IValueTaskSource
+internal sealed class SocketIoWire : ISessionWire, IBatchWire, IValueTaskSource
 {
     private static readonly ReadOnlyMemory<byte> TooSlow = HubJson.Make(ApiError.SlowConsumer, static (json, error) =>
     {
@@ -31,8 +46,19 @@ internal sealed class SocketIoWire : ISessionWire, IValueTaskSource
         _onDrained = () => _drained.SetResult(true);
     }
 
+    public bool TryWrite(RoomBatch batch, Follower follower, out ValueTask written)
+    {
+        written = default;
+        return _socket.IsConnected && _socket.Session.CanWriteFrames && _socket.Session.TryWriteFrames(batch.FramesFor(follower), batch.Count, out written);
+    }
+
     public ValueTask Write(ReadOnlyMemory<Outgoing> messages)
     {
+        if (_socket.Session.CanWriteFrames && TryWriteTogether(messages.Span, out var written))
+        {
+            return written;
+        }
+
         foreach (ref readonly var message in messages.Span)
         {
             if (message.IsOver)
@@ -49,6 +75,21 @@ internal sealed class SocketIoWire : ISessionWire, IValueTaskSource
 
         _drained.Reset();
         return _socket.Session.TryWaitUntilDrained(_onDrained) ? new ValueTask(this, _drained.Version) : ValueTask.CompletedTask;
+    }
+
+    /// <summary>Writes the batch as one piece, if the client has a WebSocket with nothing before it.</summary>
+    private bool TryWriteTogether(ReadOnlySpan<Outgoing> messages, out ValueTask written)
+    {
+        var buffer = WebSocketFrame.Join(messages, out var length, out var count);
+        try
+        {
+            written = default;
+            return length == 0 || !_socket.IsConnected || _socket.Session.TryWriteFrames(buffer.AsSpan(0, length), count, out written);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
     }
 
     public void Close(DisconnectReason reason, Task written)

@@ -4,6 +4,19 @@ namespace KlineOrleans.Web.Transports.RawWebSocket;
 internal sealed class GappedPayload(GappedText[] texts) : Payload(default, texts.Sum(t => t.Head.Length + t.Tail.Length))
 {
     public ReadOnlySpan<GappedText> Texts => texts;
+
+    public override int LongestFrames(int middle) => Length + (texts.Length * (WebSocketFrame.LongestHeader + middle));
+
+    public override int WriteFrames(Span<byte> buffer, ReadOnlySpan<byte> middle)
+    {
+        var length = 0;
+        foreach (var text in texts)
+        {
+            length += WebSocketFrame.WriteText(buffer[length..], text.Head.Span, middle, text.Tail.Span);
+        }
+
+        return length;
+    }
 }
 
 /// <summary>One text message: what stands before the gap, and after it.</summary>

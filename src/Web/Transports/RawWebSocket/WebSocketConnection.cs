@@ -1,25 +1,25 @@
 using System.Buffers;
-using System.Buffers.Binary;
 using System.Net.WebSockets;
+using KlineOrleans.Web.Transports.Direct;
 using KlineOrleans.Web.Transports.EngineIo;
-using Microsoft.AspNetCore.Http;
 
 namespace KlineOrleans.Web.Transports.RawWebSocket;
 
 /// <summary>A WebSocket as a session's wire: whole batches leave in one write, pings and closes between them.</summary>
 /// <remarks>
 /// The framework's WebSocket reads: fragments, masks, UTF-8, the close handshake. Writing is ours, because the framework's writes one message at a time, each with a
-/// flush of its own. Both write to the stream through one gate, so frames never mix. With permessage-deflate the framework's writes too.
+/// flush of its own: frames go straight to the socket, or, where TLS or HTTP/2 lies between, to the request's stream through one gate, so that they never mix with the
+/// framework's. With permessage-deflate the framework's writes too.
 /// </remarks>
-internal sealed class WebSocketConnection : ISessionWire, IDeadlineTarget, IAsyncDisposable
+internal sealed class WebSocketConnection : ISessionWire, IBatchWire, IDeadlineTarget, IAsyncDisposable
 {
-    private const int LongestHeader = 10;
     private const int FirstReceiveBuffer = 4_096;
 
     private static readonly byte[] Ping = [0x89, 0x00];
 
-    private readonly HttpContext _context;
+    private readonly Action _abort;
     private readonly Stream _stream;
+    private readonly DirectSocket? _direct;
     private readonly WebSocket _socket;
     private readonly WebSocketServer _server;
     private readonly bool _deflate;
@@ -32,10 +32,14 @@ internal sealed class WebSocketConnection : ISessionWire, IDeadlineTarget, IAsyn
     private bool _isPinging;
     private (int Status, string Reason)? _badFrame;
 
-    public WebSocketConnection(HttpContext context, Stream stream, WebSocketServer server, bool deflate)
+    /// <param name="stream">Reads what the client sends; what is written to it goes to the client.</param>
+    /// <param name="abort">Ends the connection at once.</param>
+    /// <param name="direct">The socket beneath, where frames may go straight to it.</param>
+    public WebSocketConnection(Stream stream, Action abort, DirectSocket? direct, WebSocketServer server, bool deflate)
     {
-        _context = context;
+        _abort = abort;
         _stream = stream;
+        _direct = direct;
         _server = server;
         _deflate = deflate;
         _socket = WebSocket.CreateFromStream(new Tap(this), new WebSocketCreationOptions
@@ -143,20 +147,41 @@ internal sealed class WebSocketConnection : ISessionWire, IDeadlineTarget, IAsyn
             return WriteCompressed(messages);
         }
 
-        var longest = 0;
-        foreach (ref readonly var message in messages.Span)
+        var buffer = WebSocketFrame.Join(messages.Span, out var length, out _);
+        if (_direct is null)
         {
-            longest += Longest(message);
+            return Send(buffer, length);
         }
 
-        var buffer = ArrayPool<byte>.Shared.Rent(longest);
-        var length = 0;
-        foreach (ref readonly var message in messages.Span)
+        try
         {
-            length += Write(message, buffer.AsSpan(length));
+            return length == 0 ? ValueTask.CompletedTask : SendDirect(_direct, buffer.AsSpan(0, length));
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    public bool TryWrite(RoomBatch batch, Follower follower, out ValueTask written)
+    {
+        if (_deflate)
+        {
+            written = default;
+            return false;
         }
 
-        return Send(buffer, length);
+        var frames = batch.FramesFor(follower);
+        if (_direct is not null)
+        {
+            written = SendDirect(_direct, frames);
+            return true;
+        }
+
+        var rented = ArrayPool<byte>.Shared.Rent(frames.Length);
+        frames.CopyTo(rented);
+        written = Send(rented, frames.Length);
+        return true;
     }
 
     public void Close(DisconnectReason reason, Task written) => _ = CloseAsync(reason, written);
@@ -197,68 +222,18 @@ internal sealed class WebSocketConnection : ISessionWire, IDeadlineTarget, IAsyn
         _socket.Dispose();
     }
 
-    private static int Longest(in Outgoing message)
+    private ValueTask SendDirect(DirectSocket direct, ReadOnlySpan<byte> frames)
     {
-        if (message.Payload is not GappedPayload gapped)
+        var send = direct.Send(frames);
+        return send.IsCompletedSuccessfully ? ValueTask.CompletedTask : Wait(send);
+
+        async ValueTask Wait(ValueTask send)
         {
-            return LongestHeader + message.Payload.Length;
+            await send;
+
+            // Whoever takes what waited is there.
+            Volatile.Write(ref _heard, _server.Deadlines.Now);
         }
-
-        return gapped.Length + (gapped.Texts.Length * (LongestHeader + (message.Follower?.Middle.Length ?? 0)));
-    }
-
-    private static int Write(in Outgoing message, Span<byte> buffer)
-    {
-        if (message.IsOver)
-        {
-            return 0;
-        }
-
-        if (message.Payload is not GappedPayload gapped)
-        {
-            var header = WriteHeader(buffer, message.Payload.Length);
-            message.Payload.Bytes.Span.CopyTo(buffer[header..]);
-            return header + message.Payload.Length;
-        }
-
-        var middle = message.Follower is { } follower ? follower.Middle.Span : [];
-        var length = 0;
-        foreach (ref readonly var text in gapped.Texts)
-        {
-            var head = text.Head.Span;
-            var tail = text.Tail.Span;
-            length += WriteHeader(buffer[length..], head.Length + middle.Length + tail.Length);
-            head.CopyTo(buffer[length..]);
-            length += head.Length;
-            middle.CopyTo(buffer[length..]);
-            length += middle.Length;
-            tail.CopyTo(buffer[length..]);
-            length += tail.Length;
-        }
-
-        return length;
-    }
-
-    /// <summary>The header of a whole text message from a server (RFC 6455, 5.2).</summary>
-    private static int WriteHeader(Span<byte> buffer, int length)
-    {
-        buffer[0] = 0x81;
-        if (length < 126)
-        {
-            buffer[1] = (byte)length;
-            return 2;
-        }
-
-        if (length <= ushort.MaxValue)
-        {
-            buffer[1] = 126;
-            BinaryPrimitives.WriteUInt16BigEndian(buffer[2..], (ushort)length);
-            return 4;
-        }
-
-        buffer[1] = 127;
-        BinaryPrimitives.WriteUInt64BigEndian(buffer[2..], (ulong)length);
-        return LongestHeader;
     }
 
     private ValueTask Send(byte[] rented, int length)
@@ -327,6 +302,16 @@ internal sealed class WebSocketConnection : ISessionWire, IDeadlineTarget, IAsyn
                 continue;
             }
 
+            if (message.Payload is BinaryPayload binary)
+            {
+                for (var j = 0; j < binary.Count; j++)
+                {
+                    await _socket.SendAsync(binary.Message(j), WebSocketMessageType.Binary, endOfMessage: true, CancellationToken.None);
+                }
+
+                continue;
+            }
+
             if (message.Payload is not GappedPayload gapped)
             {
                 await _socket.SendAsync(message.Payload.Bytes, WebSocketMessageType.Text, endOfMessage: true, CancellationToken.None);
@@ -347,6 +332,12 @@ internal sealed class WebSocketConnection : ISessionWire, IDeadlineTarget, IAsyn
     {
         try
         {
+            if (_direct is not null)
+            {
+                await _direct.Send(Ping);
+                return;
+            }
+
             await _gate.WaitAsync();
             try
             {
@@ -398,7 +389,7 @@ internal sealed class WebSocketConnection : ISessionWire, IDeadlineTarget, IAsyn
         {
             if (!_readingEnded.Task.IsCompleted || _socket.State != WebSocketState.Closed)
             {
-                _context.Abort();
+                _abort();
             }
 
             _closed.TrySetResult();

@@ -5,7 +5,7 @@ using KlineOrleans.Web.Transports.Events;
 namespace KlineOrleans.Web.Transports.RawWebSocket;
 
 /// <summary>The events on /ws: <c>{type, data, timestamp}</c>; an error has its code and message both at the top and in its data. Thread safe.</summary>
-internal sealed class WebSocketEventFormat(bool hasVolume, TimeProvider time) : EventFormat(hasVolume, time)
+internal class WebSocketEventFormat(bool hasVolume, TimeProvider time) : EventFormat(hasVolume, time)
 {
     public override bool RepeatsType => true;
 
@@ -45,34 +45,41 @@ internal sealed class WebSocketEventFormat(bool hasVolume, TimeProvider time) : 
 
     protected override Payload EncodeKlineData(FeedMessage message, int intervals, bool hasVolume)
     {
-        var buffer = new ArrayBufferWriter<byte>(512);
-        List<(int Start, int Gap, int End)> places = [];
+        var scratch = JsonScratch.Take();
+        var (buffer, json) = (scratch.Buffer, scratch.Json);
+        var most = message.Update.Klines.Length;
+        Span<(int Start, int Gap, int End)> places = most <= 32 ? stackalloc (int, int, int)[32] : new (int, int, int)[most];
+        var count = 0;
         var now = Time.GetUtcNow().ToUnixTimeMilliseconds();
         var left = Count(message.Update, intervals);
-        using (var json = new Utf8JsonWriter(buffer, CandleJson.Options))
+        foreach (ref readonly var kline in message.Update.Klines.AsSpan())
         {
-            foreach (ref readonly var kline in message.Update.Klines.AsSpan())
+            if ((intervals & (1 << (int)kline.Interval)) == 0)
             {
-                if ((intervals & (1 << (int)kline.Interval)) == 0)
-                {
-                    continue;
-                }
-
-                var start = buffer.WrittenCount;
-                json.Reset();
-                json.WriteStartObject();
-                json.WriteString("type", "kline_data");
-                json.WritePropertyName("data");
-                var gap = WriteKlineData(buffer, json, message, kline, isLast: --left == 0, hasVolume, now);
-                json.WriteNumber("timestamp", now);
-                json.WriteEndObject();
-                json.Flush();
-                places.Add((start, gap, buffer.WrittenCount));
+                continue;
             }
+
+            var start = buffer.WrittenCount;
+            json.Reset();
+            json.WriteStartObject();
+            json.WriteString("type", "kline_data");
+            json.WritePropertyName("data");
+            var gap = WriteKlineData(buffer, json, message, kline, isLast: --left == 0, hasVolume, now);
+            json.WriteNumber("timestamp", now);
+            json.WriteEndObject();
+            json.Flush();
+            places[count++] = (start, gap, buffer.WrittenCount);
         }
 
-        var memory = buffer.WrittenMemory;
-        return new GappedPayload([.. places.Select(p => new GappedText(memory[p.Start..p.Gap], memory[(p.Gap + GapLength)..p.End]))]);
+        ReadOnlyMemory<byte> memory = buffer.WrittenSpan.ToArray();
+        var texts = new GappedText[count];
+        for (var i = 0; i < count; i++)
+        {
+            var (start, gap, end) = places[i];
+            texts[i] = new GappedText(memory[start..gap], memory[(gap + GapLength)..end]);
+        }
+
+        return new GappedPayload(texts);
     }
 }
 

@@ -1,14 +1,11 @@
 using System.Net.WebSockets;
-using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
+using KlineOrleans.Web.Transports.Direct;
 using KlineOrleans.Web.Transports.EngineIo;
 using KlineOrleans.Web.Transports.Events;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
-
 
 namespace KlineOrleans.Web.Transports.RawWebSocket;
 
@@ -19,8 +16,8 @@ internal sealed class WebSocketServer : IDisposable
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     private readonly EventServices _services;
-
     private readonly EventFormats _formats;
+    private readonly EventFormats _binary;
     private readonly LiveFormat[] _live = [new(false, false), new(false, true), new(true, false), new(true, true)];
     private readonly bool _deflate;
 
@@ -35,6 +32,7 @@ internal sealed class WebSocketServer : IDisposable
         MessageBytes = options.Limits.MessageBytes;
         _deflate = options.Sockets.Deflate;
         _formats = new EventFormats(new WebSocketEventFormat(hasVolume: false, time), new WebSocketEventFormat(hasVolume: true, time));
+        _binary = new EventFormats(new BinaryEventFormat(hasVolume: false, time), new BinaryEventFormat(hasVolume: true, time));
     }
 
     public TimeProvider Time { get; }
@@ -53,7 +51,7 @@ internal sealed class WebSocketServer : IDisposable
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.Map("/ws", (RequestDelegate)(context => Serve(context, "websocket", RunEvents, _formats.Any.Shutdown))).Needs(AccessLevel.Client, rateLimited: false);
+        routes.Map("/ws", (RequestDelegate)ServeEvents).Needs(AccessLevel.Client, rateLimited: false);
         routes.Map("/ws/kline/live", (RequestDelegate)(context => Serve(context, "live", RunLive, LiveFormat.Shutdown))).Needs(AccessLevel.Client, rateLimited: false);
     }
 
@@ -72,6 +70,17 @@ internal sealed class WebSocketServer : IDisposable
         _ => ((int)WebSocketCloseStatus.NormalClosure, ""),
     };
 
+    private Task ServeEvents(HttpContext context)
+    {
+        var format = context.Request.Query["format"].ToString();
+        return format switch
+        {
+            "" or "json" => Serve(context, "websocket", (connection, client, grant) => RunEvents(connection, client, grant, _formats), _formats.Any.Shutdown),
+            "binary" => Serve(context, "websocket", (connection, client, grant) => RunEvents(connection, client, grant, _binary), _binary.Any.Shutdown),
+            _ => ApiError.Bad("format", format, "json, binary").Write(context),
+        };
+    }
+
     private async Task Serve(HttpContext context, string wire, Func<WebSocketConnection, Client, AccessGrant, Task> run, Func<Payload> goodbye)
     {
         if (!context.WebSockets.IsWebSocketRequest)
@@ -88,7 +97,7 @@ internal sealed class WebSocketServer : IDisposable
             return;
         }
 
-        using var place = _services.Connections.TryEnter(context.Connection.RemoteIpAddress);
+        var place = _services.Connections.TryEnter(context.Connection.RemoteIpAddress);
         if (place is null)
         {
             await Problem.Write(context, StatusCodes.Status503ServiceUnavailable, "The server holds as many clients as it may. Come back later.", new ApiError(ApiErrorCode.Busy, "Busy"));
@@ -96,15 +105,47 @@ internal sealed class WebSocketServer : IDisposable
         }
 
         var deflate = _deflate && Offers(context.Request, out _);
-        var stream = await Accept(context, deflate);
-        await using var connection = new WebSocketConnection(context, stream, this, deflate);
+        try
+        {
+            var direct = DirectTransport.ConnectionOf(context);
+            var stream = await WebSocketHandshake.Accept(context, deflate);
+            var grant = access.Grant;
+            if (direct is null)
+            {
+                await Run(new WebSocketConnection(stream, context.Abort, null, this, deflate));
+            }
+            else
+            {
+                // From here on the connection needs nothing of the request, which ends.
+                var taken = place;
+                place = null;
+                direct.TakeOver(async () =>
+                {
+                    using (taken)
+                    {
+                        await Run(new WebSocketConnection(new DirectStream(direct), direct.Abort, direct.Socket, this, deflate));
+                    }
+                });
+            }
+
+            Task Run(WebSocketConnection connection) => RunSession(connection, wire, grant, run, goodbye);
+        }
+        finally
+        {
+            place?.Dispose();
+        }
+    }
+
+    private async Task RunSession(WebSocketConnection wire, string name, AccessGrant grant, Func<WebSocketConnection, Client, AccessGrant, Task> run, Func<Payload> goodbye)
+    {
+        await using var connection = wire;
         var session = new Session(_services.Hub.Feeds.NextLane(), connection, _services.Hub.OutboxLimits, Time);
         connection.Session = session;
-        var client = _services.NewClient(session, access.Grant, wire, EngineIoServer.NewId(), goodbye);
+        var client = _services.NewClient(session, grant, name, EngineIoServer.NewId(), goodbye);
         connection.Start();
         try
         {
-            await run(connection, client, access.Grant);
+            await run(connection, client, grant);
         }
         finally
         {
@@ -112,7 +153,7 @@ internal sealed class WebSocketServer : IDisposable
         }
     }
 
-    private async Task RunEvents(WebSocketConnection connection, Client client, AccessGrant grant)
+    private async Task RunEvents(WebSocketConnection connection, Client client, AccessGrant grant, EventFormats formats)
     {
         var symbols = await _services.SupportedSymbols();
         client.Session.Send(new Payload(HubJson.Make((_services, client.Id, grant, symbols), static (json, a) =>
@@ -122,7 +163,7 @@ internal sealed class WebSocketServer : IDisposable
             a._services.WriteGreeting(json, a.Id, a.grant, a.symbols, camelCase: false);
             json.WriteEndObject();
         })));
-        var events = new EventClient(client, grant, _formats, _services, null);
+        var events = new EventClient(client, grant, formats, _services, null);
         await connection.Read(message => Handle(events, message));
     }
 
@@ -182,29 +223,4 @@ internal sealed class WebSocketServer : IDisposable
         offer = request.Headers.SecWebSocketExtensions.ToString();
         return offer.Split(',').Any(e => e.Split(';')[0].Trim().Equals("permessage-deflate", StringComparison.OrdinalIgnoreCase));
     }
-
-    /// <summary>The opening handshake (RFC 6455, 4.2.2; RFC 8441 over HTTP/2). By hand, because the framework's gives no stream.</summary>
-    private static async Task<Stream> Accept(HttpContext context, bool deflate)
-    {
-        var headers = context.Response.Headers;
-        if (deflate)
-        {
-            // Without memory from one message to the next, which would cost each idle connection its windows.
-            headers.SecWebSocketExtensions = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-        }
-
-        if (context.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true } connect)
-        {
-            return await connect.AcceptAsync();
-        }
-
-        headers.Upgrade = "websocket";
-        headers.Connection = "Upgrade";
-        headers.SecWebSocketAccept = AcceptKey(context.Request.Headers.SecWebSocketKey.ToString());
-        return await context.Features.GetRequiredFeature<IHttpUpgradeFeature>().UpgradeAsync();
-    }
-
-#pragma warning disable CA5350 // RFC 6455 says SHA-1: it proves that a WebSocket server answered, and protects nothing.
-    private static string AcceptKey(string key) => Convert.ToBase64String(SHA1.HashData(Encoding.ASCII.GetBytes(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")));
-#pragma warning restore CA5350
 }

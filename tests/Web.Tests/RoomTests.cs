@@ -1,0 +1,220 @@
+using KlineOrleans.Contracts;
+using KlineOrleans.Testing;
+
+namespace KlineOrleans.Web.Tests;
+
+/// <summary>What a burst brings to the sessions of a room.</summary>
+public sealed class RoomTests
+{
+    private static readonly DateTimeOffset Start = TestKlines.Start;
+    private readonly ManualTimeProvider _time = new();
+    private readonly WebCounters _counters = new();
+    private readonly TestFormat _format = new();
+    private Lane _lane;
+    private FeedLane _rooms;
+    private long _seq;
+
+    public RoomTests() => (_lane, _rooms) = Make(conflates: true);
+
+    [Fact]
+    public void Messages_of_a_burst_leave_in_one_write()
+    {
+        (_lane, _rooms) = Make(conflates: false);
+        var (_, wire) = Join();
+        Post(1, 2, 3);
+        Assert.Empty(wire.Received);
+        _lane.Drain();
+        Assert.Equal([1, 2, 3], Counts(wire));
+        Assert.Equal(1, wire.FrameWrites);
+        Assert.Equal(3, _counters.Sent);
+        Assert.Equal(3, _counters.Latency.Count);
+    }
+
+    [Fact]
+    public void Newest_of_a_bursts_forming_updates_stands_for_all_and_the_client_is_told()
+    {
+        var (follower, wire) = Join();
+        var (_, other) = Join();
+        Post(1, 2, 3);
+        _lane.Drain();
+        Assert.Equal([3], Counts(wire));
+        Assert.Equal([3], Counts(other));
+        Assert.Equal(4, _counters.Conflated);
+        _lane.Post(_rooms, new LaneTick(0, long.MaxValue));
+        _lane.Drain();
+        Assert.Equal(2, Assert.IsType<SkippedPayload>(wire.Received[^1].Payload).Count);
+        Assert.Equal(2, follower.Session.Conflated);
+        Post(4);
+        _lane.Post(_rooms, new LaneTick(0, long.MaxValue));
+        _lane.Drain();
+        Assert.Equal([3, 4], Counts(wire));
+        Assert.Single(wire.Received, m => m.Payload is SkippedPayload);
+    }
+
+    [Fact]
+    public void Final_klines_and_corrections_of_a_burst_all_go_out_in_order()
+    {
+        var (_, wire) = Join();
+        Post(1);
+        Post(TestKlines.Make(KlineInterval.M1, Start, 1, 2, isFinal: true));
+        Post(TestKlines.Make(KlineInterval.M1, Start.AddMinutes(1), 1, 3));
+        Post(TestKlines.Make(KlineInterval.M1, Start, 1, 4, isFinal: true, revision: 1));
+        Post(TestKlines.Make(KlineInterval.M1, Start.AddMinutes(1), 1, 5));
+        _lane.Drain();
+        Assert.Equal([1, 2, 4, 5], Counts(wire));
+    }
+
+    [Fact]
+    public void Who_joins_within_a_burst_gets_nothing_from_before()
+    {
+        (_lane, _rooms) = Make(conflates: false);
+        var (_, first) = Join();
+        Post(1, 2);
+        var wire = new RecordingWire { TakesFrames = true };
+        var follower = new Follower(new Session(_lane, wire, new OutboxLimits(1 << 20, 1_000), _time), "S", _format, 0xFFFF);
+        _lane.Post(_rooms, new Attachment(follower, []));
+        Post(3);
+        _lane.Drain();
+        Assert.Equal([1, 2, 3], Counts(first));
+        Assert.Equal([3], Counts(wire));
+    }
+
+    [Fact]
+    public void Who_left_gets_nothing_of_what_waited()
+    {
+        var (follower, wire) = Join();
+        Post(1);
+        follower.IsOver = true;
+        _lane.Post(_rooms, follower);
+        _lane.Drain();
+        Assert.Empty(wire.Received);
+        Post(2);
+        _lane.Drain();
+        Assert.Empty(wire.Received);
+    }
+
+    [Fact]
+    public void Own_subscription_ids_and_shared_bytes_go_side_by_side()
+    {
+        (_lane, _rooms) = Make(conflates: false);
+        var (_, own) = Join("\"chart-1\"");
+        var (_, none) = Join();
+        var (_, unnamed) = Join("null");
+        Post(1, 2);
+        _lane.Drain();
+        Assert.Equal(["\"chart-1\"", "\"chart-1\""], own.Middles);
+        Assert.Equal(["null", "null"], none.Middles);
+        Assert.Equal(["null", "null"], unnamed.Middles);
+        Assert.Equal([1, 2], Counts(own));
+        Assert.Equal([1, 2], Counts(none));
+    }
+
+    [Fact]
+    public void What_comes_while_a_write_is_under_way_waits_in_the_outbox()
+    {
+        var (follower, wire) = Join();
+        wire.IsSlow = true;
+        Post(1);
+        _lane.Drain();
+        Post(2);
+        _lane.Drain();
+        Post(3);
+        _lane.Drain();
+        Assert.Equal([1], Counts(wire));
+        Assert.Equal(2, follower.Session.Pending);
+        wire.Take();
+        _lane.Drain();
+        Assert.Equal([1, 3], Counts(wire));
+        wire.Take();
+        _lane.Drain();
+        Assert.Equal(0, follower.Session.Pending);
+        Assert.Equal(0, follower.Session.PendingBytes);
+        Assert.Equal(2, follower.Session.Sent);
+        Assert.Equal(2, _counters.Sent);
+        Assert.Equal(2, _counters.Latency.Count);
+    }
+
+    [Fact]
+    public void Session_in_several_rooms_writes_once_for_all_of_them()
+    {
+        var wire = new RecordingWire { TakesFrames = true };
+        var session = new Session(_lane, wire, new OutboxLimits(1 << 20, 1_000), _time);
+        Follower[] followers = [new(session, "S", _format, 1 << (int)KlineInterval.M1), new(session, "S", _format, 1 << (int)KlineInterval.H1)];
+        foreach (var follower in followers)
+        {
+            _lane.Post(_rooms, new Attachment(follower, []));
+        }
+
+        Post(TestKlines.Make(KlineInterval.M1, Start, 1, 1), TestKlines.Make(KlineInterval.H1, Start, 1, 7));
+        _lane.Drain();
+        Assert.Equal([1, 7], Counts(wire));
+        Assert.Equal(0, wire.FrameWrites);
+        followers[1].IsOver = true;
+        _lane.Post(_rooms, followers[1]);
+        Post(TestKlines.Make(KlineInterval.M1, Start, 1, 2), TestKlines.Make(KlineInterval.H1, Start, 1, 8));
+        _lane.Drain();
+        Assert.Equal([1, 7, 2], Counts(wire));
+        Assert.Equal(1, wire.FrameWrites);
+    }
+
+    [Fact]
+    public void Broken_connection_ends_its_session_and_no_other()
+    {
+        var (broken, wire) = Join();
+        var (_, sound) = Join();
+        wire.IsBroken = true;
+        Post(1);
+        _lane.Drain();
+        Assert.Equal(DisconnectReason.TransportClosed, wire.Closed);
+        Assert.True(broken.Session.Ended.IsCompletedSuccessfully);
+        Assert.Equal([1], Counts(sound));
+        Assert.Equal(1, _counters.Failed);
+    }
+
+    [Fact]
+    public void Follower_that_is_held_gets_its_messages_when_it_is_released()
+    {
+        (_lane, _rooms) = Make(conflates: false);
+        var (follower, wire) = Join();
+        follower.IsHeld = true;
+        Post(1, 2);
+        _lane.Drain();
+        Assert.Empty(wire.Received);
+        follower.Session.Release(follower);
+        Post(3);
+        _lane.Drain();
+        Assert.Equal([1, 2, 3], Counts(wire));
+    }
+
+    private (Lane Lane, FeedLane Rooms) Make(bool conflates)
+    {
+        var lane = new Lane(0, manual: true) { Counters = _counters, Conflates = conflates };
+        return (lane, new FeedLane(lane, _time));
+    }
+
+    private (Follower Follower, RecordingWire Wire) Join(string? middle = null)
+    {
+        var wire = new RecordingWire { TakesFrames = true };
+        var session = new Session(_lane, wire, new OutboxLimits(1 << 20, 1_000, _lane.Conflates), _time);
+        var follower = new Follower(session, "S", _format, 1 << (int)KlineInterval.M1) { Middle = middle is null ? default : System.Text.Encoding.UTF8.GetBytes(middle) };
+        _lane.Post(_rooms, new Attachment(follower, []));
+        _lane.Drain();
+        return (follower, wire);
+    }
+
+    private void Post(params int[] counts)
+    {
+        foreach (var count in counts)
+        {
+            Post(TestKlines.Make(KlineInterval.M1, Start, 1, count));
+        }
+    }
+
+    private void Post(params Kline[] klines)
+    {
+        var update = new KlineUpdate { Symbol = "S", Epoch = 1, Seq = ++_seq, EventTime = Start, ReceivedTime = Start, Klines = [.. klines] };
+        _lane.Post(_rooms, new FeedMessage(update, 1, _seq - 1) { Since = 1 });
+    }
+
+    private static IEnumerable<int> Counts(RecordingWire wire) => wire.Received.Select(m => m.Payload).OfType<TestPayload>().SelectMany(p => p.Klines).Select(k => k.UpdateCount);
+}
