@@ -389,7 +389,8 @@ public sealed class SocketIoServerTests
         await using var host = await StartAsync(io => main = io.Namespace("/"));
         var (first, firstSocket) = await ClientAsync();
         var (second, secondSocket) = await ClientAsync();
-        var (third, _) = await ClientAsync();
+        // Held to the end: a client that nobody refers to is collected, and closes.
+        var (third, thirdSocket) = await ClientAsync();
         Assert.True(first.Join("red"));
         Assert.False(first.Join("red"));
         Assert.True(first.Join("blue"));
@@ -419,6 +420,7 @@ public sealed class SocketIoServerTests
         Assert.Equal(0, main.Rooms.Count);
         firstSocket.Dispose();
         secondSocket.Dispose();
+        thirdSocket.Dispose();
 
         async Task<(SocketIoSocket Socket, Ws Client)> ClientAsync()
         {
