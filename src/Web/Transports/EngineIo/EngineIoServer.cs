@@ -378,55 +378,73 @@ public sealed class EngineIoServer : IDisposable
                 return;
         }
 
+        PostAnswer answer;
         try
         {
-            if (context.Request.ContentType is { } type && type.StartsWith("application/octet-stream", StringComparison.OrdinalIgnoreCase))
-            {
-                session.Close(CloseReason.TransportError, EngineIoSession.CloseMode.Discard);
-                await EngineIoAnswers.EmptyAsync(context, StatusCodes.Status400BadRequest);
-                return;
-            }
-
-            // The bound is ours, and counted while reading.
-            if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
-                limit.MaxRequestBodySize = null;
-
-            if (context.Request.ContentLength > Options.MaxPayload)
-            {
-                await EngineIoAnswers.EmptyAsync(context, StatusCodes.Status413PayloadTooLarge);
-                return;
-            }
-
-            var reader = context.Request.BodyReader;
-            while (true)
-            {
-                var read = await reader.ReadAsync(context.RequestAborted);
-                if (read.Buffer.Length > Options.MaxPayload)
-                {
-                    reader.AdvanceTo(read.Buffer.End);
-                    await EngineIoAnswers.EmptyAsync(context, StatusCodes.Status413PayloadTooLarge);
-                    return;
-                }
-
-                if (read.IsCompleted)
-                {
-                    var taken = await TakePayloadAsync(session, read.Buffer);
-                    reader.AdvanceTo(read.Buffer.End);
-                    await (taken ? EngineIoAnswers.OkAsync(context) : RefuseAsync(context, EngineIoError.BadRequest, isWebSocket: false));
-                    return;
-                }
-
-                reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
-            }
+            answer = await ReadPostAsync(context, session);
         }
         catch (Exception e) when (e is IOException or OperationCanceledException or BadHttpRequestException)
         {
             // Part of what the client sent is lost.
             session.Close(CloseReason.TransportError, EngineIoSession.CloseMode.Discard);
+            return;
         }
         finally
         {
+            // Before the answer: a client that has it may begin its next POST at once.
             session.EndPost();
+        }
+
+        await (answer switch
+        {
+            PostAnswer.Taken => EngineIoAnswers.OkAsync(context),
+            PostAnswer.TooLarge => EngineIoAnswers.EmptyAsync(context, StatusCodes.Status413PayloadTooLarge),
+            PostAnswer.Binary => EngineIoAnswers.EmptyAsync(context, StatusCodes.Status400BadRequest),
+            _ => RefuseAsync(context, EngineIoError.BadRequest, isWebSocket: false),
+        });
+    }
+
+    private enum PostAnswer : byte
+    {
+        Taken,
+        TooLarge,
+        Binary,
+        Malformed,
+    }
+
+    private async Task<PostAnswer> ReadPostAsync(HttpContext context, EngineIoSession session)
+    {
+        if (context.Request.ContentType is { } type && type.StartsWith("application/octet-stream", StringComparison.OrdinalIgnoreCase))
+        {
+            session.Close(CloseReason.TransportError, EngineIoSession.CloseMode.Discard);
+            return PostAnswer.Binary;
+        }
+
+        // The bound is ours, and counted while reading.
+        if (context.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+            limit.MaxRequestBodySize = null;
+
+        if (context.Request.ContentLength > Options.MaxPayload)
+            return PostAnswer.TooLarge;
+
+        var reader = context.Request.BodyReader;
+        while (true)
+        {
+            var read = await reader.ReadAsync(context.RequestAborted);
+            if (read.Buffer.Length > Options.MaxPayload)
+            {
+                reader.AdvanceTo(read.Buffer.End);
+                return PostAnswer.TooLarge;
+            }
+
+            if (read.IsCompleted)
+            {
+                var taken = await TakePayloadAsync(session, read.Buffer);
+                reader.AdvanceTo(read.Buffer.End);
+                return taken ? PostAnswer.Taken : PostAnswer.Malformed;
+            }
+
+            reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
         }
     }
 

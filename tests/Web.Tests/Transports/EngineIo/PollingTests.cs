@@ -3,6 +3,7 @@ using System.Net.Http.Headers;
 using System.Net.Sockets;
 using System.Text;
 using KlineOrleans.Web.Transports.EngineIo;
+using Microsoft.AspNetCore.Http;
 
 namespace KlineOrleans.Web.Tests.Transports.EngineIo;
 
@@ -97,6 +98,31 @@ public sealed class PollingTests
         await first;
         Assert.Equal((200, "1"), await CodeAndBody(poll));
         Assert.Equal(400, (await host.PollAsync(sid)).Code);
+    }
+
+    [Theory]
+    [InlineData("4a", 200)]
+    [InlineData(null, 413)]
+    public async Task Next_post_may_begin_as_soon_as_the_answer_leaves(string? body, int status)
+    {
+        await using var host = await TransportHost.StartEngineAsync();
+        var sid = await host.OpenAsync();
+        var next = 0;
+        var context = new DefaultHttpContext();
+        context.Request.Method = "POST";
+        context.Request.QueryString = new QueryString($"?EIO=4&transport=polling&sid={sid}");
+        context.Request.Body = new MemoryStream(Encoding.UTF8.GetBytes(body ?? new string('4', 1_000_001)));
+        context.Response.Body = new AnswerStream(async () => next = (await host.PostAsync(sid, "4b")).Code);
+        await host.Engine.HandleAsync(context).WaitAsync(TransportHost.Safety, TimeProvider.System);
+        await context.Response.CompleteAsync();
+        Assert.Equal((status, 200), (context.Response.StatusCode, next is 0 ? (await host.PostAsync(sid, "4b")).Code : next));
+        Assert.Equal(body is null ? "4b" : "4a\u001e4b", (await host.PollAsync(sid)).Body);
+    }
+
+    /// <summary>Where an answer goes: its client acts before the writer is told that it has left.</summary>
+    private sealed class AnswerStream(Func<Task> client) : MemoryStream
+    {
+        public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => await client();
     }
 
     [Fact, Trait("Requirement", "E13")]
