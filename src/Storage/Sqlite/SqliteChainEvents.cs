@@ -36,10 +36,11 @@ public sealed class SqliteChainEvents(SqliteStore store, ChainEventOptions optio
         CheckLimit(range.Limit);
         var (sign, order) = range.NewestFirst ? ("<", " DESC") : (">", "");
         var after = range.After is null ? "" : $" AND (slot, sequence, signature, event_index) {sign} (?4, ?5, ?6, ?7)";
+        // The plus keeps SQLite from the index of numbers: it would read all that a symbol has and sort it.
         return Read(
             symbol,
             range.Limit,
-            $"SELECT {Columns} FROM chain_event WHERE symbol_id = ?1 AND number <= ?3{after} ORDER BY slot{order}, sequence{order}, signature{order}, event_index{order} LIMIT ?2",
+            $"SELECT {Columns} FROM chain_event WHERE symbol_id = ?1 AND +number <= ?3{after} ORDER BY slot{order}, sequence{order}, signature{order}, event_index{order} LIMIT ?2",
             query =>
             {
                 query.Bind(3, range.UpTo);
