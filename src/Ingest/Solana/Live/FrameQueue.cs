@@ -4,14 +4,25 @@ using System.Threading.Channels;
 namespace KlineOrleans.Ingest.Solana.Live;
 
 /// <summary>A log frame, or a slot that the node began with, in the order in which they came.</summary>
-/// <param name="Buffer">Rented; null for a slot. Whoever takes it from the queue returns it.</param>
+/// <param name="Buffer">Null for a slot. Whoever takes it from the queue returns it.</param>
 internal readonly record struct QueuedFrame(byte[]? Buffer, int Length, long Slot, long Root)
 {
+    // Longer than frames are in practice. A pool would keep room for the rare ones for ever, once for each thread.
+    private const int LongestRented = 64 * 1024;
+
     public ReadOnlySpan<byte> Frame => Buffer.AsSpan(0, Length);
+
+    /// <summary>A copy of the frame.</summary>
+    public static QueuedFrame Copy(ReadOnlySpan<byte> frame)
+    {
+        var buffer = frame.Length <= LongestRented ? ArrayPool<byte>.Shared.Rent(frame.Length) : new byte[frame.Length];
+        frame.CopyTo(buffer);
+        return new QueuedFrame(buffer, frame.Length, 0, 0);
+    }
 
     public void Return()
     {
-        if (Buffer is not null)
+        if (Buffer is { Length: <= LongestRented })
         {
             ArrayPool<byte>.Shared.Return(Buffer);
         }
@@ -41,9 +52,7 @@ internal sealed class FrameQueue(int maxFrames, Action wake)
             return false;
         }
 
-        var buffer = ArrayPool<byte>.Shared.Rent(frame.Length);
-        frame.CopyTo(buffer);
-        return TryAdd(new QueuedFrame(buffer, frame.Length, 0, 0));
+        return TryAdd(QueuedFrame.Copy(frame));
     }
 
     public bool TryAddSlot(long slot, long root) => TryAdd(new QueuedFrame(null, 0, slot, root));

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Globalization;
 using System.Net.WebSockets;
 using System.Text;
@@ -101,62 +100,50 @@ internal sealed class NodeSocket(
     /// <summary>Reads frames until the connection ends; also of a socket that a test or a benchmark brings.</summary>
     internal async Task Read(WebSocket socket, CancellationToken cancellationToken)
     {
-        var buffer = ArrayPool<byte>.Shared.Rent(FirstBuffer);
-        try
+        // Its own, not a pool's: every thread that ever ran this would keep the room of the longest frames.
+        var first = new byte[FirstBuffer];
+        var buffer = first;
+        var length = 0;
+        var isTooLarge = false;
+        while (true)
         {
-            var length = 0;
-            var isTooLarge = false;
-            while (true)
+            var result = await socket.ReceiveAsync(buffer.AsMemory(isTooLarge ? 0 : length), cancellationToken);
+            if (result.MessageType == WebSocketMessageType.Close)
             {
-                var result = await socket.ReceiveAsync(buffer.AsMemory(isTooLarge ? 0 : length), cancellationToken);
-                if (result.MessageType == WebSocketMessageType.Close)
-                {
-                    throw new RpcException(RpcOrigin.Transport, 0, $"the node closed the connection: {socket.CloseStatus} {socket.CloseStatusDescription}".TrimEnd());
-                }
-
-                Heard();
-                if (isTooLarge)
-                {
-                    isTooLarge = !result.EndOfMessage;
-                    continue;
-                }
-
-                length += result.Count;
-                if (length > options.MaxFrameBytes)
-                {
-                    skipped.Add(SkipReason.FrameTooLarge);
-                    figures.Warn("frameTooLarge", $"{node.Endpoint.Name}: a frame of more than {options.MaxFrameBytes} bytes was refused");
-                    isTooLarge = !result.EndOfMessage;
-                    length = 0;
-                    continue;
-                }
-
-                if (!result.EndOfMessage)
-                {
-                    if (length == buffer.Length)
-                    {
-                        var larger = ArrayPool<byte>.Shared.Rent(buffer.Length * 2);
-                        buffer.AsSpan(0, length).CopyTo(larger);
-                        ArrayPool<byte>.Shared.Return(buffer);
-                        buffer = larger;
-                    }
-
-                    continue;
-                }
-
-                Take(buffer.AsSpan(0, length));
-                length = 0;
-                if (buffer.Length > FirstBuffer * 8)
-                {
-                    // One long frame must not hold its room for the life of the connection.
-                    ArrayPool<byte>.Shared.Return(buffer);
-                    buffer = ArrayPool<byte>.Shared.Rent(FirstBuffer);
-                }
+                throw new RpcException(RpcOrigin.Transport, 0, $"the node closed the connection: {socket.CloseStatus} {socket.CloseStatusDescription}".TrimEnd());
             }
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
+
+            Heard();
+            if (isTooLarge)
+            {
+                isTooLarge = !result.EndOfMessage;
+                continue;
+            }
+
+            length += result.Count;
+            if (length > options.MaxFrameBytes)
+            {
+                skipped.Add(SkipReason.FrameTooLarge);
+                figures.Warn("frameTooLarge", $"{node.Endpoint.Name}: a frame of more than {options.MaxFrameBytes} bytes was refused");
+                isTooLarge = !result.EndOfMessage;
+                buffer = first;
+                length = 0;
+                continue;
+            }
+
+            if (!result.EndOfMessage)
+            {
+                if (length == buffer.Length)
+                {
+                    Array.Resize(ref buffer, (int)Math.Min(buffer.Length * 2L, options.MaxFrameBytes + 1L));
+                }
+
+                continue;
+            }
+
+            Take(buffer.AsSpan(0, length));
+            buffer = first;
+            length = 0;
         }
     }
 
