@@ -15,6 +15,9 @@ public sealed class BrowserTests
     private const string Drawn = "() => window.__kline?.state.link === 'connected' && __kline.klines().length > 0";
     private static readonly string Charts = Path.Combine(Root, "src", "Web", "ClientApp", "node_modules", "lightweight-charts", "dist", "lightweight-charts.standalone.production.js");
 
+    // What a page evaluates has no limit of its own, whatever the page's is.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(120);
+
     [Fact]
     public async Task Page_follows_klines_over_every_wire_and_hears_each_refusal()
     {
@@ -25,7 +28,7 @@ public sealed class BrowserTests
         var page = await Open(browser, server);
         var symbol = await server.FirstSymbolAsync();
         await Task.WhenAll(((string[])["polling", "websocket", "default", "raw", "hub"]).Select(async wire =>
-            Assert.Equal("ok", await page.EvaluateAsync<string>("([wire, key, symbol]) => walk[wire](key, symbol).then(() => 'ok', (error) => `${wire}: ${error.stack}`)", new[] { wire, KlineServer.Key, symbol }))));
+            Assert.Equal("ok", await page.EvaluateAsync<string>("([wire, key, symbol]) => walk[wire](key, symbol).then(() => 'ok', (error) => `${wire}: ${error.stack}`)", new[] { wire, KlineServer.Key, symbol }).WaitAsync(Patience))));
     }
 
     [Fact]
@@ -37,7 +40,7 @@ public sealed class BrowserTests
         using var playwright = await Playwright.CreateAsync();
         await using var browser = await Launch(playwright);
         var page = await Open(browser, server);
-        Assert.Equal("ok", await page.EvaluateAsync<string>("([key, symbol]) => walk.troubles(key, symbol).then(() => 'ok', (error) => `${error.stack}`)", new[] { KlineServer.Key, await server.FirstSymbolAsync() }));
+        Assert.Equal("ok", await page.EvaluateAsync<string>("([key, symbol]) => walk.troubles(key, symbol).then(() => 'ok', (error) => `${error.stack}`)", new[] { KlineServer.Key, await server.FirstSymbolAsync() }).WaitAsync(Patience));
     }
 
     [Fact]
@@ -58,7 +61,7 @@ public sealed class BrowserTests
             var newest = (await server.GetAsync($"/api/v1/klines/{symbol}/{interval}?limit=1")).GetProperty("klines")[0].GetProperty("openTime").GetInt64() / 1_000;
             var to = newest - Math.Max(60, seconds);
             var from = to - (300 * seconds);
-            using var drawn = JsonDocument.Parse(await page.EvaluateAsync<string>("([s, r, from, to]) => drawUdf(s, r, from, to)", new object[] { symbol, resolution, from, to }));
+            using var drawn = JsonDocument.Parse(await page.EvaluateAsync<string>("([s, r, from, to]) => drawUdf(s, r, from, to)", new object[] { symbol, resolution, from, to }).WaitAsync(Patience));
             var klines = (await server.GetAsync(string.Create(CultureInfo.InvariantCulture, $"/api/v1/klines/{symbol}/{interval}?from={from * 1_000}&to={to * 1_000}&limit=1000"))).GetProperty("klines");
             Assert.Equal(
                 klines.EnumerateArray().Select(k => (k.GetProperty("openTime").GetInt64() / 1_000, k.GetProperty("open").GetDouble(), k.GetProperty("high").GetDouble(), k.GetProperty("low").GetDouble(), k.GetProperty("close").GetDouble())),

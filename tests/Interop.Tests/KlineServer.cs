@@ -116,7 +116,7 @@ internal sealed class KlineServer : IAsyncDisposable
         try
         {
             _process.Kill();
-            await _process.WaitForExitAsync();
+            await _process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(60));
         }
         catch (InvalidOperationException)
         {

@@ -55,7 +55,7 @@ public sealed partial class ServerProcess : IAsyncDisposable
         {
             if (server._process.HasExited)
             {
-                await server._process.WaitForExitAsync();
+                await server._process.WaitForExitAsync().WaitAsync(Patience);
                 throw new InvalidOperationException($"The server ended with code {server._process.ExitCode}:\n{server.Output}");
             }
 
@@ -152,7 +152,7 @@ public sealed partial class ServerProcess : IAsyncDisposable
     public async Task Kill()
     {
         _process.Kill();
-        await _process.WaitForExitAsync();
+        await _process.WaitForExitAsync().WaitAsync(Patience);
     }
 
     /// <summary>Asks the process to stop (SIGTERM) and waits. Returns its exit code.</summary>

@@ -4,6 +4,12 @@ window.walk = (() => {
     throw new Error(what);
   };
   const is = (holds, what) => holds || fail(what);
+  /** The promise, or a failure that says what did not come within 40 s. Nothing here waits without it. */
+  const within = (what, promise, seen = () => "") => {
+    let timer;
+    const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`${what} did not come. ${seen()}`)), 40_000)));
+    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+  };
 
   class Inbox {
     items = [];
@@ -11,7 +17,10 @@ window.walk = (() => {
       this.items.push(item);
       this.wake?.();
     }
-    async take(match) {
+    take(what, match) {
+      return within(what, this.#next(match), () => `Here: ${JSON.stringify(this.items).slice(0, 2000)}`);
+    }
+    async #next(match) {
       for (;;) {
         const at = this.items.findIndex(match);
         if (at >= 0) return this.items.splice(0, at + 1)[at];
@@ -24,7 +33,8 @@ window.walk = (() => {
     const socket = io("/kline", { forceNew: true, auth: { token: key }, reconnectionDelay: 50, ...(transports && { transports }) });
     const inbox = new Inbox();
     socket.onAny((name, data) => inbox.push({ name, data }));
-    const event = async (name, interval) => (await inbox.take((e) => e.name === name && (!interval || e.data.interval === interval))).data;
+    socket.on("disconnect", (reason, details) => inbox.push({ name: "disconnect", data: `${reason} ${details?.description?.message ?? details?.description ?? ""} ${details?.context?.responseText ?? ""}` }));
+    const event = async (name, interval) => (await inbox.take(name, (e) => e.name === name && (!interval || e.data.interval === interval))).data;
     await event("connection_success");
     socket.emit("subscribe", { symbol, interval: "s1", subscription_id: "page" });
     is((await event("history_data")).symbol === symbol, "history");
@@ -46,10 +56,10 @@ window.walk = (() => {
     const gone = new Promise((resolve) => socket.once("disconnect", resolve));
     for (let i = 0; i < 200; i++) socket.emit("unsubscribe", { symbol, interval: "s1" });
     is((await event("error")).code === 1004, "1004");
-    await gone;
+    await within("disconnect after 1004", gone);
     socket.disconnect();
     const stranger = io("/kline", { forceNew: true, auth: {}, ...(transports && { transports }) });
-    const error = await new Promise((resolve) => stranger.once("connect_error", resolve));
+    const error = await within("connect_error", new Promise((resolve) => stranger.once("connect_error", resolve)));
     is(error.data?.code === 1005, "1005");
     stranger.disconnect();
   }
@@ -60,7 +70,7 @@ window.walk = (() => {
       const inbox = new Inbox();
       socket.onmessage = (e) => inbox.push(JSON.parse(e.data));
       const closed = new Promise((resolve) => (socket.onclose = (e) => resolve(e.code)));
-      const type = (name) => inbox.take((m) => m.type === name);
+      const type = (name) => inbox.take(name, (m) => m.type === name);
       await type("connection_success");
       return { socket, type, closed, send: (o) => socket.send(JSON.stringify(o)) };
     };
@@ -78,7 +88,7 @@ window.walk = (() => {
     is((await first.type("error")).code === 1002, "1002");
     for (let i = 0; i < 200; i++) first.send({ msg_type: "ping" });
     is((await first.type("error")).code === 1004, "1004");
-    is((await first.closed) === 4004, "close status of too many requests");
+    is((await within("close after 1004", first.closed)) === 4004, "close status of too many requests");
     const again = await open();
     again.send({ msg_type: "subscribe", symbol, interval: "s1", resume: { epoch: last.epoch, seq: last.seq } });
     is((await again.type("subscription_confirmed")).data.recovered === true, "resume");
@@ -92,24 +102,25 @@ window.walk = (() => {
       const inbox = new Inbox();
       connection.on("kline", (data) => inbox.push(data));
       const closed = new Promise((resolve) => connection.onclose(resolve));
-      await connection.start();
-      const code = (method, request) => connection.invoke(method, request).then(() => 0, (error) => Number(/(\d{4}): /.exec(error.message)?.[1]));
+      await within("start of the hub", connection.start());
+      const code = (method, request) => within(method, connection.invoke(method, request)).then(() => 0, (error) => Number(/(\d{4}): /.exec(error.message)?.[1]));
       return { connection, inbox, closed, code };
     };
     const first = await open();
-    const start = await first.connection.invoke("Subscribe", { symbol, intervals: ["s1"] });
-    const last = await first.inbox.take(() => true);
+    const ask = (connection, method, request) => within(method, connection.invoke(method, request));
+    const start = await ask(first.connection, "Subscribe", { symbol, intervals: ["s1"] });
+    const last = await first.inbox.take("kline", () => true);
     is(last.seq > start.seq, "live");
-    is((await first.connection.invoke("History", { symbol, interval: "s1", limit: 3 })).klines.length <= 3, "history");
+    is((await ask(first.connection, "History", { symbol, interval: "s1", limit: 3 })).klines.length <= 3, "history");
     is((await first.code("Subscribe", { symbol, intervals: ["2m"] })) === 1001, "1001");
     is((await first.code("Subscribe", { symbol, intervals: ["s1", "s5", "s15", "s30", "m1", "m5", "m15"] })) === 1002, "1002");
-    await first.connection.invoke("Unsubscribe", { symbol });
+    await ask(first.connection, "Unsubscribe", { symbol });
     const codes = await Promise.all(Array.from({ length: 200 }, () => first.code("Unsubscribe", { symbol })));
     is(codes.includes(1004), "1004");
-    await first.closed;
+    await within("close of the hub after 1004", first.closed);
     const again = await open();
-    is((await again.connection.invoke("Subscribe", { symbol, intervals: ["s1"], resume: { epoch: last.epoch, seq: last.seq } })).recovered === true, "resume");
-    is((await again.inbox.take(() => true)).seq > last.seq, "live after resume");
+    is((await ask(again.connection, "Subscribe", { symbol, intervals: ["s1"], resume: { epoch: last.epoch, seq: last.seq } })).recovered === true, "resume");
+    is((await again.inbox.take("kline", () => true)).seq > last.seq, "live after resume");
     await again.connection.stop();
   }
 
@@ -119,7 +130,10 @@ window.walk = (() => {
     const enter = async (options) => {
       const socket = io("/kline", { forceNew: true, reconnection: false, auth: { token: key }, ...options });
       sockets.push(socket);
-      return new Promise((resolve) => (socket.once("connect", () => resolve({ socket })), socket.once("connect_error", (error) => resolve({ error: `${error.message} ${error.context?.responseText}` }))));
+      return within(
+        "connect or connect_error",
+        new Promise((resolve) => (socket.once("connect", () => resolve({ socket })), socket.once("connect_error", (error) => resolve({ error: `${error.message} ${error.context?.responseText}` })))),
+      );
     };
     const { socket } = await enter({});
     is((await socket.timeout(10000).emitWithAck("history", { symbol, interval: "s1", limit: 1000 })).code === 1003, "1003");

@@ -10,6 +10,8 @@ function open(namespace, more = {}) {
   const socket = io(url + namespace, { forceNew: true, reconnectionDelay: 50, reconnectionDelayMax: 100, auth: { token: key }, ...(transports && { transports }), ...more });
   const inbox = new Inbox();
   socket.onAny((name, data) => inbox.push({ name, data }));
+  // Why a connection ended is what a failure is read for.
+  socket.on("disconnect", (reason, details) => console.log(`${namespace}: disconnect: ${reason} ${details?.description?.message ?? details?.description ?? ""} ${details?.context?.status ?? ""} ${details?.context?.responseText ?? ""}`));
   return { socket, inbox, event: async (name) => (await inbox.take((e) => e.name === name)).data };
 }
 
