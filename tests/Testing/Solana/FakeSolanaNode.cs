@@ -207,11 +207,12 @@ public sealed class FakeSolanaNode : IAsyncDisposable
     public void ComeBack() => IsDown = false;
 
     /// <summary>Sends a text to every connection, whatever it is.</summary>
-    public async Task SendRaw(ReadOnlyMemory<byte> text)
+    /// <param name="fragments">In how many pieces. A long text in one takes room of its length from the pools of this process, for good.</param>
+    public async Task SendRaw(ReadOnlyMemory<byte> text, int fragments = 1)
     {
         foreach (var connection in _connections.Keys)
         {
-            await connection.Send(text, fragments: 1);
+            await connection.Send(text, fragments);
         }
     }
 
