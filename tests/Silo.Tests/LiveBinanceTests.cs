@@ -27,15 +27,7 @@ public class LiveBinanceTests
         symbols.ForEach(s => venue.List(s));
         venue.Remember(Past(random, start).Select(market.Next));
 
-        venue.Faults.Lose = 0.05;
-        venue.Faults.Duplicate = 0.05;
-        venue.Faults.Reorder = 0.05;
-        venue.Faults.Fragment = 0.05;
-        venue.Faults.Garble = 0.01;
-        venue.Faults.Drop = 0.001;
-        venue.Faults.Refuse = 0.1;
-        venue.Faults.Break = 0.05;
-        venue.Faults.RestLag = 3;
+        venue.Faults.Begin();
         await using var run = new LiveRun(folder["kline.db"], () =>
         [
             "--Kline:Sources:0:Kind", "Binance",

@@ -81,10 +81,8 @@ internal sealed class BinanceFrameReader(SkipCounts skipped)
 
         var type = Event.None;
         string? otherType = null, symbol = null;
-        decimal? price = null, quantity = null;
-        long? id = null, first = null, last = null, time = null;
+        AggTradeFields fields = default;
         long eventTime = 0, replyId = 0;
-        bool? isBuyerMaker = null;
         bool isReply = false, isRefusal = false, isWrapper = false;
         BinanceFrame inner = default;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
@@ -131,29 +129,12 @@ internal sealed class BinanceFrameReader(SkipCounts skipped)
                 case (byte)'s' when json.TokenType == JsonTokenType.String:
                     symbol = Name(ref json);
                     break;
-                case (byte)'p' when json.TokenType == JsonTokenType.String:
-                    price = ExactDecimal.TryParse(json.ValueSpan, out var p) ? p : null;
-                    break;
-                case (byte)'q' when json.TokenType == JsonTokenType.String:
-                    quantity = ExactDecimal.TryParse(json.ValueSpan, out var q) ? q : null;
-                    break;
-                case (byte)'a' when json.TokenType == JsonTokenType.Number:
-                    id = json.TryGetInt64(out var a) ? a : null;
-                    break;
-                case (byte)'f' when json.TokenType == JsonTokenType.Number:
-                    first = json.TryGetInt64(out var f) ? f : null;
-                    break;
-                case (byte)'l' when json.TokenType == JsonTokenType.Number:
-                    last = json.TryGetInt64(out var l) ? l : null;
-                    break;
-                case (byte)'T' when json.TokenType == JsonTokenType.Number:
-                    time = json.TryGetInt64(out var t) ? t : null;
-                    break;
-                case (byte)'m' when json.TokenType is JsonTokenType.True or JsonTokenType.False:
-                    isBuyerMaker = json.TokenType == JsonTokenType.True;
-                    break;
                 default:
-                    json.Skip();
+                    if (!fields.TryTake(name, json))
+                    {
+                        json.Skip();
+                    }
+
                     break;
             }
         }
@@ -165,10 +146,10 @@ internal sealed class BinanceFrameReader(SkipCounts skipped)
 
         switch (type)
         {
-            case Event.AggTrade when symbol is not null && price is { } p && quantity is { } q && id is { } a && first is { } f && last is { } l && time is { } t && isBuyerMaker is { } m:
-                if (AggTrades.TryCreate(symbol, a, p, q, f, l, t, m, out var trade, out var reason))
+            case Event.AggTrade when symbol is not null:
+                if (fields.TryCreate(symbol, out var trade, out var reason))
                 {
-                    return new BinanceFrame(BinanceFrameKind.Trade, trade, l, eventTime, 0);
+                    return new BinanceFrame(BinanceFrameKind.Trade, trade, fields.LastId, eventTime, 0);
                 }
 
                 skipped.Add(reason);

@@ -61,9 +61,7 @@ internal sealed class BinanceFramesFormat(SkipCounts skipped) : IRecordingFormat
         }
 
         string? type = null, symbol = null, found = null;
-        decimal? price = null, quantity = null;
-        long? id = null, first = null, last = null, time = null;
-        bool? isBuyerMaker = null;
+        AggTradeFields fields = default;
         var isWrapper = false;
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
@@ -78,27 +76,6 @@ internal sealed class BinanceFramesFormat(SkipCounts skipped) : IRecordingFormat
                 case (byte)'s' when json.TokenType == JsonTokenType.String:
                     symbol = Symbol(json.GetString()!);
                     break;
-                case (byte)'p' when json.TokenType == JsonTokenType.String:
-                    price = ExactDecimal.TryParse(json.ValueSpan, out var p) ? p : null;
-                    break;
-                case (byte)'q' when json.TokenType == JsonTokenType.String:
-                    quantity = ExactDecimal.TryParse(json.ValueSpan, out var q) ? q : null;
-                    break;
-                case (byte)'a' when json.TokenType == JsonTokenType.Number:
-                    id = json.TryGetInt64(out var a) ? a : null;
-                    break;
-                case (byte)'f' when json.TokenType == JsonTokenType.Number:
-                    first = json.TryGetInt64(out var f) ? f : null;
-                    break;
-                case (byte)'l' when json.TokenType == JsonTokenType.Number:
-                    last = json.TryGetInt64(out var l) ? l : null;
-                    break;
-                case (byte)'T' when json.TokenType == JsonTokenType.Number:
-                    time = json.TryGetInt64(out var t) ? t : null;
-                    break;
-                case (byte)'m' when json.TokenType is JsonTokenType.True or JsonTokenType.False:
-                    isBuyerMaker = json.TokenType == JsonTokenType.True;
-                    break;
                 case 0 when isData && json.TokenType is JsonTokenType.StartObject or JsonTokenType.StartArray && isData:
                     isWrapper = true;
                     found = ReadValue(ref json, trades, mayHoldText: false) ?? found;
@@ -108,7 +85,11 @@ internal sealed class BinanceFramesFormat(SkipCounts skipped) : IRecordingFormat
                     found = ReadText(ref json, trades) ?? found;
                     break;
                 default:
-                    json.Skip();
+                    if (!fields.TryTake(name, json))
+                    {
+                        json.Skip();
+                    }
+
                     break;
             }
         }
@@ -132,13 +113,13 @@ internal sealed class BinanceFramesFormat(SkipCounts skipped) : IRecordingFormat
             return null;
         }
 
-        if (string.IsNullOrEmpty(symbol) || price is null || quantity is null || id is null || first is null || last is null || time is null || isBuyerMaker is null)
+        if (string.IsNullOrEmpty(symbol) || !fields.IsWhole)
         {
             skipped.Add(SkipReason.MalformedFrame);
             return "an aggTrade without one of s, p, q, a, f, l, T, m";
         }
 
-        if (!AggTrades.TryCreate(symbol, id.Value, price.Value, quantity.Value, first.Value, last.Value, time.Value, isBuyerMaker.Value, out var trade, out var reason))
+        if (!fields.TryCreate(symbol, out var trade, out var reason))
         {
             skipped.Add(reason);
             return "a price, amount, id or time that no trade can have";

@@ -27,15 +27,7 @@ public sealed class BinanceChaosTests
         await using var run = new BinanceRun(BinanceRun.Options(venue) with { StreamsPerConnection = 20 });
         await run.UntilBegun(symbols);
 
-        venue.Faults.Lose = 0.05;
-        venue.Faults.Duplicate = 0.05;
-        venue.Faults.Reorder = 0.05;
-        venue.Faults.Fragment = 0.05;
-        venue.Faults.Garble = 0.01;
-        venue.Faults.Drop = 0.001;
-        venue.Faults.Refuse = 0.1;
-        venue.Faults.Break = 0.05;
-        venue.Faults.RestLag = 3;
+        venue.Faults.Begin();
         for (var i = 0; i < Trades; i++)
         {
             venue.Publish(market.Next(venue.Now));

@@ -32,4 +32,18 @@ public sealed class VenueFaults
 
     /// <summary>So many of the newest trades of each symbol are not in REST answers yet.</summary>
     public int RestLag { get; set; }
+
+    /// <summary>Everything at once, as often as the chaos tests want it.</summary>
+    public void Begin()
+    {
+        Lose = 0.05;
+        Duplicate = 0.05;
+        Reorder = 0.05;
+        Fragment = 0.05;
+        Garble = 0.01;
+        Drop = 0.001;
+        Refuse = 0.1;
+        Break = 0.05;
+        RestLag = 3;
+    }
 }
