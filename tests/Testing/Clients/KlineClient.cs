@@ -26,7 +26,7 @@ public abstract class KlineClient(Wire wire, ITextLink link) : IAsyncDisposable
             Wire.Raw => new RawKlineClient(await WebSocketLink.Connect(address, "/ws", options)),
             Wire.Live => new LiveKlineClient(await WebSocketLink.Connect(address, "/ws/kline/live", options)),
             Wire.SocketIo => new SocketIoKlineClient(wire, await WebSocketLink.Connect(address, "/socket.io/?EIO=4&transport=websocket", options)),
-            _ => new SocketIoKlineClient(wire, await PollingLink.Connect(http, address)),
+            _ => new SocketIoKlineClient(wire, await PollingLink.Connect(http, address, options)),
         };
         try
         {
@@ -351,9 +351,12 @@ public sealed class LiveKlineClient(ITextLink link) : KlineClient(Wire.Live, lin
 {
     public override bool HasPositions => false;
 
-    public override async Task Subscribe(string symbol, IReadOnlyList<string> intervals, WirePosition? resume = null, int limit = 10)
+    public override Task Subscribe(string symbol, IReadOnlyList<string> intervals, WirePosition? resume = null, int limit = 10) => Subscribe([symbol]);
+
+    /// <summary>Asks to follow these symbols, and no other any more.</summary>
+    public async Task Subscribe(IReadOnlyList<string> symbols)
     {
-        await Link.Send($"{{\"subscribe\":[\"{symbol}\"]}}");
+        await Link.Send($"{{\"subscribe\":{List(symbols)}}}");
         await Link.Send("{}");
     }
 
