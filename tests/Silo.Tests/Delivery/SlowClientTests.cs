@@ -101,7 +101,7 @@ public class SlowClientTests(ITestOutputHelper output)
     {
         var turns = Number("KLINE_SLOW_TURNS", 0);
         Assert.SkipWhen(turns == 0, "A measurement of minutes: KLINE_SLOW_TURNS says how often each wire is measured with and without the client that does not read.");
-        var start = new ProcessStartInfo(Path.Combine(RecordedData.RepositoryRoot, "load")) { RedirectStandardOutput = true };
+        var start = new ProcessStartInfo(Path.Combine(RecordedData.RepositoryRoot, "load")) { UseShellExecute = false, RedirectStandardOutput = true };
         foreach (var argument in (string[])["slow", "--connections", Text(Math.Max(Clients, 1_000)), "--turns", Text(turns)])
         {
             start.ArgumentList.Add(argument);
@@ -159,14 +159,15 @@ public class SlowClientTests(ITestOutputHelper output)
     {
         private readonly KlineClient _client;
         private readonly string[] _intervals;
-        private readonly SemaphoreSlim _confirmed = new(0);
+        private readonly TaskCompletionSource _confirmed = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private readonly Lock _lock = new();
         private readonly Dictionary<string, Subscription> _followed = new(StringComparer.Ordinal);
         private Task _reading = Task.CompletedTask;
+        private int _unconfirmed;
 
-        private Reader(KlineClient client)
+        private Reader(KlineClient client, int subscriptions)
         {
-            _client = client;
+            (_client, _unconfirmed) = (client, subscriptions);
 
             // Wires of pairs follow one, so that a message is a position.
             _intervals = client.Wire is Wire.Hub or Wire.Live ? Intervals : ["s1"];
@@ -179,7 +180,7 @@ public class SlowClientTests(ITestOutputHelper output)
 
         public static async Task<Reader> Start(Wire wire, IReadOnlyList<string> symbols, Uri address, HttpClient http, LinkOptions? options = null)
         {
-            var reader = new Reader(await KlineClient.Connect(wire, address, http, options));
+            var reader = new Reader(await KlineClient.Connect(wire, address, http, options), wire == Wire.Live ? 1 : symbols.Count);
             if (wire == Wire.Live)
             {
                 foreach (var symbol in symbols)
@@ -190,11 +191,7 @@ public class SlowClientTests(ITestOutputHelper output)
 
             reader._reading = reader.Read();
             await Subscribe(reader._client, symbols, reader._intervals, limit: 1);
-            for (var i = 0; i < (wire == Wire.Live ? 1 : symbols.Count); i++)
-            {
-                Assert.True(await reader._confirmed.WaitAsync(TimeSpan.FromSeconds(60)));
-            }
-
+            await reader._confirmed.Task.WaitAsync(TimeSpan.FromSeconds(60), TimeProvider.System);
             return reader;
         }
 
@@ -214,7 +211,6 @@ public class SlowClientTests(ITestOutputHelper output)
             var wrong = Wrong(witness);
             Assert.True(wrong is null, $"{Wire}: {wrong}");
             await _client.DisposeAsync();
-            _confirmed.Dispose();
         }
 
         private string? Wrong(Witness witness)
@@ -230,6 +226,14 @@ public class SlowClientTests(ITestOutputHelper output)
                 }
 
                 return null;
+            }
+        }
+
+        private void Confirm()
+        {
+            if (--_unconfirmed == 0)
+            {
+                _confirmed.SetResult();
             }
         }
 
@@ -252,10 +256,10 @@ public class SlowClientTests(ITestOutputHelper output)
                         case WireMessageKind.Confirmed:
                             var at = Wire == Wire.Hub ? message : histories[message.Symbol];
                             _followed[message.Symbol] = new Subscription(Wire, message.Symbol, _intervals, new WirePosition(at.Epoch, at.Seq), at.Klines, 1);
-                            _confirmed.Release();
+                            Confirm();
                             break;
                         case WireMessageKind.Done:
-                            _confirmed.Release();
+                            Confirm();
                             break;
                     }
                 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net.WebSockets;
 using System.Text.Json;
 
 namespace KlineOrleans.Testing.Clients;
@@ -50,22 +51,31 @@ public abstract class KlineClient(Wire wire, ITextLink link) : IAsyncDisposable
     /// <summary>The next message; null when the connection has ended.</summary>
     public async Task<WireMessage?> Read()
     {
-        while (true)
+        try
         {
-            if (await TakeKept() is { } kept)
+            while (true)
             {
-                return kept;
-            }
+                if (await TakeKept() is { } kept)
+                {
+                    return kept;
+                }
 
-            if (await link.Receive() is not { } text)
-            {
-                return null;
-            }
+                if (await link.Receive() is not { } text)
+                {
+                    return null;
+                }
 
-            if (await Take(text) is { } message)
-            {
-                return message;
+                if (await Take(text) is { } message)
+                {
+                    return message;
+                }
             }
+        }
+        catch (Exception e) when (e is IOException or WebSocketException or ObjectDisposedException or OperationCanceledException)
+        {
+            // Cut while a ping was answered: a polling client's answer is a request of its own, which its polls know nothing of.
+            link.Abort();
+            return null;
         }
     }
 
