@@ -13,6 +13,8 @@ internal static class LoadHelp
             ./load peers [--servers npm-socketio,npm-ws,kestrel,signalr-groups,ours-raw,ours-binary,ours-socketio,ours-signalr] [--connections 1000] [--symbols 1]
                    [--deliveries 50000,100000,...] [--p99 50] [--rounds 3] [--seconds 4] [--pin true] [--conflate false]
               Every server in turn, server on core 0 and client on core 1; medians and ratios.
+            ./load slow [--wires raw,socketio,signalr] [--connections 1000] [--rate 20] [--turns 5] [--seconds 4] [--ratio 1.1] [--pin true]
+              What one client that stops reading costs the others (p99) and the server (heap), in turns without and with it; code 1 if more than it may.
             ./load ceiling [--connections 1000] [--bytes 430] [--messages 1,4,16]
               Plain send() of the same bytes.
             """);

@@ -86,7 +86,7 @@ internal static class PeersCommand
         }
     }
 
-    private static double Median(IEnumerable<double> values)
+    internal static double Median(IEnumerable<double> values)
     {
         var sorted = values.Order().ToList();
         return sorted.Count == 0 ? 0 : sorted.Count % 2 == 1 ? sorted[sorted.Count / 2] : (sorted[(sorted.Count / 2) - 1] + sorted[sorted.Count / 2]) / 2;
@@ -99,6 +99,9 @@ internal static class PeersCommand
             ? StartProgram(core, "node", ["--max-old-space-size=8000", Path.Combine(Peers(), words[1]), $"{port}", $"{symbols}"])
             : Start(core, ["serve", "--kind", words[1], "--port", $"{port}", "--symbols", $"{symbols}", "--conflate", conflate]);
     }
+
+    /// <summary>Starts the product with settings as ServeCommand takes them.</summary>
+    internal static Process StartServer(int? core, int port, string settings) => Start(core, ["serve", "--port", $"{port}", "--settings", settings]);
 
     private static Process Start(int? core, IEnumerable<string> arguments) => StartProgram(core, Environment.ProcessPath!, arguments);
 
@@ -132,7 +135,7 @@ internal static class PeersCommand
         return Path.Combine(folder.FullName, "benchmarks", "Load", "peers");
     }
 
-    private static async Task<bool> Listens(int port)
+    internal static async Task<bool> Listens(int port)
     {
         using var http = new HttpClient();
         for (var i = 0; i < 150; i++)

@@ -24,7 +24,7 @@ internal static class IdleMemory
             {
                 var health = await server.Get("/health");
                 var metrics = await server.Http.GetStringAsync(new Uri("/metrics", UriKind.Relative));
-                Console.WriteLine($"{TimeProvider.System.GetElapsedTime(started).TotalSeconds,4:N0} s after all {seen:N0} mints were seen: {Metric(metrics, "kline_grains_active"):N0} grains, {health.GetProperty("memory_usage").GetInt64() / 1_000_000:N0} MB, of which {Metric(metrics, "dotnet_gc_last_collection_heap_size_bytes") / 1_000_000:N0} MB objects when last collected, {health.GetProperty("sources")[0].GetProperty("trades").GetInt64():N0} trades");
+                Console.WriteLine($"{TimeProvider.System.GetElapsedTime(started).TotalSeconds,4:N0} s after all {seen:N0} mints were seen: {Metric(metrics, "kline_grains_active"):N0} grains, {health.GetProperty("memory_usage").GetInt64() / 1_000_000:N0} MB, of which {Metric(metrics, "dotnet_gc_last_collection_heap_size_bytes") / 1_000_000:N0} MB objects and {Metric(metrics, "dotnet_gc_last_collection_memory_committed_size_bytes") / 1_000_000:N0} MB of the collector's when last collected, {health.GetProperty("sources")[0].GetProperty("trades").GetInt64():N0} trades, {health.GetProperty("sources")[0].GetProperty("duplicates").GetInt64():N0} of them again");
                 await Task.Delay(TimeSpan.FromSeconds(20), TimeProvider.System);
             }
 

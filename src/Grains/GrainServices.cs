@@ -15,6 +15,7 @@ public static class GrainServices
         services.TryAddSingleton(TimeProvider.System);
         services.AddMetrics();
         services.TryAddSingleton<GrainMetrics>();
+        services.TryAddSingleton<SourceClocks>();
         services.TryAddSingleton<IChainEventStore, NoChainEvents>();
         return services;
     }

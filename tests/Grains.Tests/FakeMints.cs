@@ -137,14 +137,14 @@ internal sealed class FakeMints : IGrainFactory
     /// <summary>Moves the clock until the condition holds.</summary>
     public Task Until(Func<bool> condition) => Until(Time, () => Task.FromResult(condition()));
 
-    /// <summary>Moves a clock, a second at a time, until the condition holds.</summary>
-    public static async Task Until(ManualTimeProvider time, Func<Task<bool>> condition)
+    /// <summary>Moves a clock, a second at a time, until the condition holds. What a step sets off runs on other threads, which get a moment of the machine's after each.</summary>
+    public static async Task Until(ManualTimeProvider time, Func<Task<bool>> condition, TimeSpan? step = null)
     {
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
         while (!await condition())
         {
             patience.Token.ThrowIfCancellationRequested();
-            time.Advance(TimeSpan.FromSeconds(1));
+            time.Advance(step ?? TimeSpan.FromSeconds(1));
             await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System);
         }
     }

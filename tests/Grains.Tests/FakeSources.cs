@@ -51,7 +51,8 @@ internal sealed class FakeSources(KlineRules rules, IReadOnlyList<SourceChunk> c
 
             if (!owner.Ends)
             {
-                await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, cancellationToken);
+                // Nothing comes any more, until the reader leaves.
+                await new TaskCompletionSource().Task.WaitAsync(cancellationToken);
             }
 
             _ended = true;

@@ -10,15 +10,16 @@ namespace KlineOrleans.Grains;
 
 /// <summary>One mint: identity, turns, state and timer around a <see cref="KlineBuilder"/>.</summary>
 /// <remarks>
-/// Only <see cref="Save"/>, <see cref="Settle"/> and the timer interleave with other calls. The builder is changed between awaits only, so it is whole at each of them.
+/// Only <see cref="Save"/>, <see cref="Settle"/>, the timer and <see cref="SourceClocks"/> interleave with other calls. The builder is changed between awaits only, so it is whole at each of them.
 /// The state is written before final klines go to the archive and the next save forgets them: the archive is never ahead of the state, so that a
-/// trade delivered again after a crash finds the klines without it. While it has changes that are not saved, the grain is not collected for being idle; when its
+/// trade delivered again after a crash finds the klines without it. While it has changes that are not saved, or that its source does not know to be, the grain is not collected for being idle; when its
 /// process is lost all the same, the next activation is another one, and the source learns it from <see cref="IngestResult.Activation"/>.
 /// </remarks>
 public sealed partial class KlineGrain(
     [PersistentState("kline")] IPersistentState<KlineGrainState> state,
     IKlineArchive archive,
     ITradeSourceFactory sources,
+    SourceClocks clocks,
     GrainMetrics metrics,
     TimeProvider time,
     ILogger<KlineGrain> logger) : Grain, IKlineGrain
@@ -32,8 +33,11 @@ public sealed partial class KlineGrain(
     /// <summary>Final klines not archived at which the grain takes no more trades until they are.</summary>
     internal const int WaitAtUnarchived = 20_000;
 
-    /// <summary>How often the clock of a recording is looked at.</summary>
-    private static readonly TimeSpan RecordedClockInterval = TimeSpan.FromSeconds(1);
+    /// <summary>
+    /// How long a grain that is saved stays for its source to ask for that save. Another activation could not answer for this one, and the source would read again
+    /// from its checkpoint. One that has not asked by then is not there any more.
+    /// </summary>
+    internal static readonly TimeSpan SourcePatience = TimeSpan.FromMinutes(10);
 
     /// <summary>How old the source's clock may be that the grain goes by.</summary>
     private static readonly TimeSpan MaxClockAge = TimeSpan.FromMilliseconds(250);
@@ -55,11 +59,17 @@ public sealed partial class KlineGrain(
     private string _source = "";
     private KlineBuilder? _builder;
     private IAsyncStream<KlineUpdate>? _stream;
+    private TaskScheduler? _turns;
+    private SourceClocks.Waiter? _waiter;
     private IGrainTimer? _timer;
     private DateTimeOffset _timerDue = DateTimeOffset.MaxValue;
     private long _activation;
     private long _epoch;
     private long _seq;
+
+    // The source has given trades, and not asked for a save that covers them yet: how often it gave some, and of what it knows.
+    private long _given;
+    private long _confirmed;
 
     // Somebody other than Settle has called.
     private bool _isWanted;
@@ -88,6 +98,7 @@ public sealed partial class KlineGrain(
     {
         _symbol = this.GetPrimaryKeyString();
         _activation = Random.Shared.NextInt64(1, long.MaxValue);
+        _turns = TaskScheduler.Current;
         _epoch = Math.Max(state.State.Epoch + 1, time.GetUtcNow().ToUnixTimeMilliseconds());
         _stream = this.GetStreamProvider(KlineStreams.Provider).GetStream<KlineUpdate>(KlineStreams.ForSymbol(_symbol));
         if (state.RecordExists && state.State.Source.Length > 0)
@@ -103,7 +114,7 @@ public sealed partial class KlineGrain(
                 CountUnarchived(_builder.Unarchived);
             }
 
-            // Time has passed while nobody was here: the timer looks at the source's clock soon.
+            // Time has passed while nobody was here: the source's clock is looked at soon.
             Arm();
         }
 
@@ -116,6 +127,7 @@ public sealed partial class KlineGrain(
         metrics.Deactivated();
         _isEnding = true;
         _timer?.Dispose();
+        StopWaiting();
         try
         {
             await SaveChanges();
@@ -187,6 +199,8 @@ public sealed partial class KlineGrain(
             Dirty();
         }
 
+        _given++;
+        KeepWhileNeeded();
         metrics.Ingested(applied, duplicates, late);
         await Publish(builder);
         Arm();
@@ -231,8 +245,19 @@ public sealed partial class KlineGrain(
     }
 
     /// <inheritdoc/>
-    public async Task<SaveResult> Save(SourceClock clock, long activation) =>
-        activation == _activation ? await SaveUpTo(clock) : new SaveResult(IsSaved: false, NextFinal: null);
+    public async Task<SaveResult> Save(SourceClock clock, long activation)
+    {
+        if (activation != _activation)
+        {
+            return new SaveResult(IsSaved: false, NextFinal: null);
+        }
+
+        var given = _given;
+        var result = await SaveUpTo(clock);
+        _confirmed = Math.Max(_confirmed, given);
+        KeepWhileNeeded();
+        return result;
+    }
 
     /// <inheritdoc/>
     public async Task<SaveResult> Settle(string source, SourceClock clock)
@@ -498,6 +523,15 @@ public sealed partial class KlineGrain(
         _version++;
     }
 
+    private void KeepWhileNeeded()
+    {
+        if (_version == _savedVersion)
+        {
+            // Negative, as both engines have it: takes the delay back.
+            DelayDeactivation(_confirmed < _given ? SourcePatience : TimeSpan.FromSeconds(-1));
+        }
+    }
+
     private async Task SaveChanges()
     {
         var wanted = _version;
@@ -556,12 +590,7 @@ public sealed partial class KlineGrain(
 
             _savedVersion = version;
             _dirtySince = time.GetUtcNow();
-            if (_version == version)
-            {
-                // Negative, as both engines have it: takes the delay back.
-                DelayDeactivation(TimeSpan.FromSeconds(-1));
-            }
-
+            KeepWhileNeeded();
             metrics.Saved(payload.WrittenCount, finals.Count);
         }
         catch (Exception error)
@@ -577,15 +606,29 @@ public sealed partial class KlineGrain(
         }
     }
 
-    /// <summary>Sets the timer to the next moment at which there is something to do: a bucket becomes final, or changes must be saved.</summary>
+    /// <summary>
+    /// Sees to it that the grain wakes at the next moment at which there is something to do: changes must be saved, or a bucket becomes final. That is a moment of ours by
+    /// a clock that runs on with ours, else one of the source's, which is looked at for all grains at once.
+    /// </summary>
     private void Arm()
     {
         var now = time.GetUtcNow();
         DateTimeOffset? due = _version != _savedVersion && !IsSaving ? NextSave : null;
-        if (_builder?.NextDue is { } final)
+        if (_builder is { IsCatchingUp: false, NextDue: { } final } && !_isEnding)
         {
-            // By a clock that stands or runs at a pace of its own, it can only be looked for.
-            due = Min(due, _behind is { } behind ? final + behind : now + RecordedClockInterval);
+            if (_behind is { } behind)
+            {
+                due = Min(due, final + behind);
+                StopWaiting();
+            }
+            else
+            {
+                clocks.Wait(_waiter ??= new SourceClocks.Waiter(OnClock), _source, final);
+            }
+        }
+        else
+        {
+            StopWaiting();
         }
 
         if (due is null || due >= _timerDue || _isEnding)
@@ -606,12 +649,34 @@ public sealed partial class KlineGrain(
         }
     }
 
-    private async Task OnTimer()
+    private void StopWaiting()
+    {
+        if (_waiter is { } waiter)
+        {
+            clocks.Forget(waiter);
+        }
+    }
+
+    /// <summary>A turn of its own, as the timer's are, and no call, so that it keeps nobody in memory. Any thread.</summary>
+    private Task OnClock() => Task.Factory.StartNew(static grain => ((KlineGrain)grain!).Look(asks: true), this, CancellationToken.None, TaskCreationOptions.DenyChildAttach, _turns!).Unwrap();
+
+    private Task OnTimer()
     {
         _timerDue = DateTimeOffset.MaxValue;
+        return Look(asks: _behind is not null);
+    }
+
+    /// <param name="asks">For the source's clock too.</param>
+    private async Task Look(bool asks)
+    {
+        if (_isEnding)
+        {
+            return;
+        }
+
         try
         {
-            if (_builder is { } builder)
+            if (asks && _builder is { } builder)
             {
                 await AdvanceToSource(builder);
             }

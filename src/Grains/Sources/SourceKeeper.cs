@@ -25,8 +25,9 @@ internal sealed partial class SourceKeeper(IGrainFactory grains, ITradeSourceFac
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
         await base.StopAsync(cancellationToken);
-        if (!stopsSources || _isStopped)
+        if (!stopsSources || _isStopped || ExecuteTask is null)
         {
+            // Of a host that could not start, nothing may have been read.
             return;
         }
 

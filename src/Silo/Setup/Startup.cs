@@ -22,6 +22,9 @@ internal static class Startup
     /// <summary>Exit code: stopped as asked, and something that had to be saved was not in time. It is read again.</summary>
     public const int StoppedUnsaved = 3;
 
+    /// <summary>For a host that could not start to end what had started.</summary>
+    private static readonly TimeSpan FailedStart = TimeSpan.FromSeconds(6);
+
     public static async Task<int> Run(string[] args)
     {
         if (args is ["--help"] or ["-h"] or ["help"])
@@ -54,8 +57,7 @@ internal static class Startup
                 return Stopped;
             }
 
-            await using var app = Compose(args);
-            await app.RunAsync();
+            await Run(Compose(args), TimeProvider.System);
             return Stopped;
         }
         catch (ConfigurationException error)
@@ -77,6 +79,67 @@ internal static class Startup
         catch (InvalidOperationException error) when (UnreadableSetting.TryDescribe(error, out var line))
         {
             return await Refuse(BadSetting, [line]);
+        }
+    }
+
+    /// <summary>Starts a host, waits for its stop, and disposes of it.</summary>
+    /// <remarks>
+    /// <see cref="GracefulStop"/> bounds the stop of a host that has started. One that has not is stopped here, so that what did start, the sources before all, ends before the
+    /// store closes under it; <see cref="FailedStart"/> after that the reason is told and the process ends, whatever still waits.
+    /// </remarks>
+    /// <exception cref="Exception">Why it did not start.</exception>
+    internal static async Task Run(IHost host, TimeProvider time)
+    {
+        try
+        {
+            await host.StartAsync();
+        }
+        catch
+        {
+            var ending = Task.Run(() => End(host, time));
+            if (await Task.WhenAny(ending, Task.Delay(FailedStart, time)) != ending)
+            {
+                // Nothing was served, and what was read is read again.
+                _ = ending.ContinueWith(static t => t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+            }
+
+            throw;
+        }
+
+        try
+        {
+            await host.WaitForShutdownAsync();
+        }
+        finally
+        {
+            await Dispose(host);
+        }
+    }
+
+    private static async Task End(IHost host, TimeProvider time)
+    {
+        try
+        {
+            using var patience = new CancellationTokenSource(FailedStart / 2, time);
+            await host.StopAsync(patience.Token);
+        }
+        catch (Exception)
+        {
+            // What kept it from starting is what counts.
+        }
+
+        await Dispose(host);
+    }
+
+    private static async ValueTask Dispose(IHost host)
+    {
+        if (host is IAsyncDisposable disposable)
+        {
+            await disposable.DisposeAsync();
+        }
+        else
+        {
+            host.Dispose();
         }
     }
 

@@ -301,24 +301,36 @@ public class KlineGrainTests
         _storage.Before = (operation, _) => operation == "write" ? throw new IOException("database away") : Task.CompletedTask;
         var activation = (await Ingest(host, Trade(0, 0))).Activation;
         await Assert.ThrowsAnyAsync<Exception>(() => host.Mint().Settle(FakeSources.Name, new SourceClock(TradeMaker.Start.AddMinutes(1), IsLive: false)));
-        for (var i = 0; i < 40; i++)
-        {
-            _time.Advance(TimeSpan.FromMinutes(1));
-            await Task.Delay(TimeSpan.FromMilliseconds(2), TimeProvider.System, TestContext.Current.CancellationToken);
-        }
+
+        // A second sweep for idle grains is over when it has taken another that came after the first: both have looked at this one.
+        await Leaves(host, "witness1", 1);
+        await Leaves(host, "witness2", 2);
 
         Assert.Equal(activation, (await Ingest(host, Trade(0, 0))).Activation);
         _storage.Before = null;
         await FakeMints.Until(_time, () => Task.FromResult(_archive.AllOf(TradeMaker.Symbol).Count > 0));
         var reads = _storage.Reads;
-        for (var i = 0; i < 40; i++)
-        {
-            _time.Advance(TimeSpan.FromMinutes(1));
-            await Task.Delay(TimeSpan.FromMilliseconds(2), TimeProvider.System, TestContext.Current.CancellationToken);
-        }
+        await FakeMints.Until(_time, () => Task.FromResult(Left(host) == 3), TimeSpan.FromMinutes(1));
 
         Assert.NotEqual(activation, (await Ingest(host, Trade(0, 0))).Activation);
         Assert.Equal(reads + 1, _storage.Reads);
+    }
+
+    [Fact]
+    public async Task A_grain_that_has_saved_by_itself_stays_until_its_source_has_asked_for_the_save()
+    {
+        await using var host = await GrainHost.Start(new FakeSources(new KlineRules { Intervals = [KlineInterval.S1] }, []), _storage, _archive, _time, collectionAge: TimeSpan.FromSeconds(30));
+        var taken = await Ingest(host, Trade(0, 0));
+        await FakeMints.Until(_time, () => Task.FromResult(_storage.Writes > 0));
+        await Leaves(host, "witness1", 1);
+        await Leaves(host, "witness2", 2);
+
+        // The checkpoint of a busy source comes late, and finds the activation that has the trades.
+        var clock = new SourceClock(TradeMaker.Start.AddMinutes(1), IsLive: false);
+        Assert.True((await host.Mint().Save(clock, taken.Activation)).IsSaved);
+
+        await FakeMints.Until(_time, () => Task.FromResult(Left(host) == 3));
+        Assert.NotEqual(taken.Activation, (await Ingest(host, Trade(0, 0))).Activation);
     }
 
     [Fact]
@@ -439,6 +451,16 @@ public class KlineGrainTests
 
     private static Task<IngestResult> Ingest(GrainHost host, params Trade[] trades) =>
         host.Mint().Ingest(new TradeBatch { Source = FakeSources.Name, Trades = [.. trades] });
+
+    private static long Left(GrainHost host) => host.Engine.Services.GetRequiredService<GrainMetrics>().Left;
+
+    /// <summary>Has a mint without trades come and leave for being idle; it is that number among those that left.</summary>
+    private async Task Leaves(GrainHost host, string witness, long left)
+    {
+        await host.Mint(witness).GetSnapshot();
+        await FakeMints.Until(_time, () => Task.FromResult(Left(host) >= left), TimeSpan.FromSeconds(10));
+        Assert.Equal(left, Left(host));
+    }
 
     private Task<GrainHost> Start() => GrainHost.Start(new FakeSources(Rules, []), _storage, _archive, _time);
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net.WebSockets;
 using System.Text.Json;
 
 namespace KlineOrleans.Testing.Clients;
@@ -26,7 +27,7 @@ public abstract class KlineClient(Wire wire, ITextLink link) : IAsyncDisposable
             Wire.Raw => new RawKlineClient(await WebSocketLink.Connect(address, "/ws", options)),
             Wire.Live => new LiveKlineClient(await WebSocketLink.Connect(address, "/ws/kline/live", options)),
             Wire.SocketIo => new SocketIoKlineClient(wire, await WebSocketLink.Connect(address, "/socket.io/?EIO=4&transport=websocket", options)),
-            _ => new SocketIoKlineClient(wire, await PollingLink.Connect(http, address)),
+            _ => new SocketIoKlineClient(wire, await PollingLink.Connect(http, address, options)),
         };
         try
         {
@@ -50,22 +51,31 @@ public abstract class KlineClient(Wire wire, ITextLink link) : IAsyncDisposable
     /// <summary>The next message; null when the connection has ended.</summary>
     public async Task<WireMessage?> Read()
     {
-        while (true)
+        try
         {
-            if (await TakeKept() is { } kept)
+            while (true)
             {
-                return kept;
-            }
+                if (await TakeKept() is { } kept)
+                {
+                    return kept;
+                }
 
-            if (await link.Receive() is not { } text)
-            {
-                return null;
-            }
+                if (await link.Receive() is not { } text)
+                {
+                    return null;
+                }
 
-            if (await Take(text) is { } message)
-            {
-                return message;
+                if (await Take(text) is { } message)
+                {
+                    return message;
+                }
             }
+        }
+        catch (Exception e) when (e is IOException or WebSocketException or ObjectDisposedException or OperationCanceledException)
+        {
+            // Cut while a ping was answered: a polling client's answer is a request of its own, which its polls know nothing of.
+            link.Abort();
+            return null;
         }
     }
 
@@ -351,9 +361,12 @@ public sealed class LiveKlineClient(ITextLink link) : KlineClient(Wire.Live, lin
 {
     public override bool HasPositions => false;
 
-    public override async Task Subscribe(string symbol, IReadOnlyList<string> intervals, WirePosition? resume = null, int limit = 10)
+    public override Task Subscribe(string symbol, IReadOnlyList<string> intervals, WirePosition? resume = null, int limit = 10) => Subscribe([symbol]);
+
+    /// <summary>Asks to follow these symbols, and no other any more.</summary>
+    public async Task Subscribe(IReadOnlyList<string> symbols)
     {
-        await Link.Send($"{{\"subscribe\":[\"{symbol}\"]}}");
+        await Link.Send($"{{\"subscribe\":{List(symbols)}}}");
         await Link.Send("{}");
     }
 

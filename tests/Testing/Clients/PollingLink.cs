@@ -13,11 +13,13 @@ public sealed class PollingLink : ITextLink
     private readonly CancellationTokenSource _gone = new();
     private readonly SemaphoreSlim _posting = new(1, 1);
     private readonly Queue<string> _packets = [];
+    private volatile int _bytesPerSecond;
     private bool _closed;
 
-    private PollingLink(HttpClient http, Uri address, string sid)
+    private PollingLink(HttpClient http, Uri address, string sid, int bytesPerSecond)
     {
         _http = http;
+        _bytesPerSecond = bytesPerSecond;
         _address = new Uri(address, $"/socket.io/?EIO=4&transport=polling&sid={sid}");
     }
 
@@ -26,12 +28,12 @@ public sealed class PollingLink : ITextLink
     public string? CloseReason { get; private set; }
 
     /// <summary>Opens a session. Further packets of the handshake's answer are received first.</summary>
-    public static async Task<PollingLink> Connect(HttpClient http, Uri address)
+    public static async Task<PollingLink> Connect(HttpClient http, Uri address, LinkOptions? options = null)
     {
         var answer = await http.GetStringAsync(new Uri(address, "/socket.io/?EIO=4&transport=polling"));
         var packets = answer.Split(Separator);
         using var open = System.Text.Json.JsonDocument.Parse(packets[0][1..]);
-        var link = new PollingLink(http, address, open.RootElement.GetProperty("sid").GetString()!);
+        var link = new PollingLink(http, address, open.RootElement.GetProperty("sid").GetString()!, options?.BytesPerSecond ?? 0);
         foreach (var packet in packets[1..])
         {
             link._packets.Enqueue(packet);
@@ -39,6 +41,8 @@ public sealed class PollingLink : ITextLink
 
         return link;
     }
+
+    public void Hurry() => _bytesPerSecond = 0;
 
     public async Task Send(string text)
     {
@@ -90,6 +94,11 @@ public sealed class PollingLink : ITextLink
                 {
                     (CloseStatus, CloseReason) = ((int)answer.StatusCode, body);
                     break;
+                }
+
+                if (_bytesPerSecond > 0)
+                {
+                    await Task.Delay(TimeSpan.FromSeconds((double)body.Length / _bytesPerSecond), TimeProvider.System, _gone.Token);
                 }
 
                 foreach (var one in body.Split(Separator))

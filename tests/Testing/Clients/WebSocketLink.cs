@@ -18,6 +18,9 @@ public interface ITextLink : IAsyncDisposable
     /// <summary>The next text; null when the server has closed or the connection is gone.</summary>
     Task<string?> Receive();
 
+    /// <summary>From now on it reads as fast as messages come.</summary>
+    void Hurry();
+
     /// <summary>Hangs up without a word.</summary>
     void Abort();
 }
@@ -28,7 +31,10 @@ public sealed record LinkOptions
     /// <summary>The kernel's receive buffer, in bytes, so that a client that does not read is felt by the server soon; 0: the kernel's own choice.</summary>
     public int ReceiveBuffer { get; init; }
 
-    /// <summary>Bytes a second that the client reads at most; 0: as fast as they come.</summary>
+    /// <summary>The longest segment that the client takes, in bytes; 0: that of loopback, 64 KB, for which the sender's kernel makes room for megabytes. 1,460 is Ethernet's.</summary>
+    public int SegmentBytes { get; init; }
+
+    /// <summary>Bytes a second that the client reads at most; 0: as fast as they come. By polling: what it takes is followed by a pause.</summary>
     public int BytesPerSecond { get; init; }
 }
 
@@ -36,6 +42,9 @@ public sealed record LinkOptions
 public sealed class WebSocketLink : ITextLink
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    // TCP_MAXSEG of Linux, which Socket has no name for.
+    private const int MaxSegment = 2;
 
     private readonly Socket _tcp;
     private readonly WebSocket _socket;
@@ -45,6 +54,7 @@ public sealed class WebSocketLink : ITextLink
     private byte[] _buffer = new byte[16_384];
     private long _startedReading;
     private long _read;
+    private volatile bool _isHurried;
 
     private WebSocketLink(Socket tcp, WebSocket socket, LinkOptions options)
     {
@@ -64,6 +74,8 @@ public sealed class WebSocketLink : ITextLink
     /// <summary>Bytes of messages read so far.</summary>
     public long BytesRead => Volatile.Read(ref _read);
 
+    public void Hurry() => _isHurried = true;
+
     /// <summary>Connects and upgrades.</summary>
     /// <exception cref="IOException">The server refused; the message is its answer.</exception>
     public static async Task<WebSocketLink> Connect(Uri address, string path, LinkOptions? options = null)
@@ -76,6 +88,11 @@ public sealed class WebSocketLink : ITextLink
             {
                 // Before the connection: the window is told in its first packet.
                 tcp.ReceiveBufferSize = options.ReceiveBuffer;
+            }
+
+            if (options.SegmentBytes > 0 && OperatingSystem.IsLinux())
+            {
+                tcp.SetRawSocketOption((int)SocketOptionLevel.Tcp, MaxSegment, BitConverter.GetBytes(options.SegmentBytes));
             }
 
             using var patience = new CancellationTokenSource(Patience, TimeProvider.System);
@@ -186,7 +203,7 @@ public sealed class WebSocketLink : ITextLink
     private async Task Slow(int bytes)
     {
         _read += bytes;
-        if (_options.BytesPerSecond <= 0)
+        if (_options.BytesPerSecond <= 0 || _isHurried)
         {
             return;
         }
