@@ -567,6 +567,7 @@ public sealed partial class KlineGrain(
         catch (Exception error)
         {
             _nextSave = time.GetUtcNow() + SaveInterval;
+            metrics.SaveFailed();
             if (error is InconsistentStateException)
             {
                 // Another activation has taken over, or the answer to a write was lost: what is stored counts.
