@@ -27,6 +27,7 @@ public class SettingsTests
         { ["--Kline:Web:Limits:Connection", "5"], ["Kline:Web:Limits:Connection:", "Connections"] },
         { ["--Kline:Compat:Wicks", "true"], ["Kline:Compat:Wicks:", "WicksIgnoreOpen"] },
         { ["--Kline:Profile", "Fast"], ["Kline:Profile", "Fast", "Production"] },
+        { ["--Kline:Otlp:Url", "x"], ["Kline:Otlp:Url", "Endpoint"] },
         { ["--urls", "nowhere"], ["urls", "nowhere"] },
         { ["--Kline:Grace"], ["Kline:Grace", "missing"] },
         { ["something"], ["something", "--key"] },

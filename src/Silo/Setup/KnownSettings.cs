@@ -19,6 +19,8 @@ internal static class KnownSettings
     {
         ["Compat"] = ["WicksIgnoreOpen", "Volume"],
         ["Cluster"] = ["Provider", "ConnectionString", "ClusterId", "SiloPort", "GatewayPort", "AdvertisedAddress", "ApplySchema", "PollEvery", "Queues", "ProbeTimeout"],
+        ["Logs"] = ["Format"],
+        ["Otlp"] = Telemetry.Keys,
     };
 
     private static readonly Dictionary<string, Type> Options = new(StringComparer.OrdinalIgnoreCase)
