@@ -25,6 +25,7 @@ public class SettingsTests
         { ["--Kline:Grase", "00:00:05"], ["Kline:Grase", "Grace"] },
         { ["--Kline:Storage:Pth", "x.db"], ["Kline:Storage:Pth", "Path"] },
         { ["--Kline:Web:Limits:Connection", "5"], ["Kline:Web:Limits:Connection:", "Connections"] },
+        { ["--Kline:Web:Access:Keys:0:Nam", "x"], ["Kline:Web:Access:Keys:0:Nam:", "CanMint"] },
         { ["--Kline:Compat:Wicks", "true"], ["Kline:Compat:Wicks:", "WicksIgnoreOpen"] },
         { ["--Kline:Profile", "Fast"], ["Kline:Profile", "Fast", "Production"] },
         { ["--Kline:Otlp:Url", "x"], ["Kline:Otlp:Url", "Endpoint"] },
