@@ -23,12 +23,14 @@ internal static class Commands
             DefaultValueFactory = _ => Environment.GetEnvironmentVariable("KLINE_TOKEN"),
         };
 
-        var root = new RootCommand("Klines of a KlineOrleans server: watch, read, export and verify them.")
+        var root = new RootCommand("Klines of a KlineOrleans server: watch, read, export and verify them; and its store: back it up and restore it.")
         {
             Watch(server, token, console),
             History(server, token, console),
             Export(server, token, console),
             Verify(token, console),
+            Store("backup", "Copies a store, as of one moment, into a new file; also while a server runs on it.", "The new file.", StoreCommands.Backup, console),
+            Store("restore", "Makes a store from a backup, where none is yet.", "The backup.", StoreCommands.Restore, console),
         };
 
         try
@@ -135,6 +137,15 @@ internal static class Commands
             });
             return command;
         }
+    }
+
+    private static Command Store(string name, string description, string fileDescription, Func<string, string?, IAnsiConsole, CancellationToken, Task<int>> run, IAnsiConsole console)
+    {
+        var file = new Argument<string>("file") { Description = fileDescription };
+        var store = new Option<string?>("--store") { Description = "The store, a SQLite file. Default: data/kline.db, or what Kline__Storage__Path names." };
+        var command = new Command(name, description) { file, store };
+        command.SetAction((result, stop) => run(result.GetValue(file)!, result.GetValue(store), console, stop));
+        return command;
     }
 
     private static Argument<string> Symbol() => new("symbol") { Description = "A mint or a symbol of an exchange." };

@@ -9,6 +9,7 @@ public sealed class GrainMetrics
 
     private readonly Counter<long> _trades;
     private readonly Counter<long> _saves;
+    private readonly Counter<long> _saveFailures;
     private readonly Counter<long> _savedBytes;
     private readonly Counter<long> _archived;
     private readonly Counter<long> _publishFailures;
@@ -26,6 +27,7 @@ public sealed class GrainMetrics
         var meter = meters.Create(MeterName);
         _trades = meter.CreateCounter<long>("kline.trades", "{trade}", "Trades that reached a grain, by what became of them.");
         _saves = meter.CreateCounter<long>("kline.grain.saves", "{save}", "Times a grain saved its state.");
+        _saveFailures = meter.CreateCounter<long>("kline.grain.saves.failed", "{save}", "Times a grain could not save its state or its final klines; each is tried again.");
         _savedBytes = meter.CreateCounter<long>("kline.grain.saved", "By", "Bytes of grain state saved.");
         _archived = meter.CreateCounter<long>("kline.klines.archived", "{kline}", "Final klines given to the archive.");
         _publishFailures = meter.CreateCounter<long>("kline.updates.failed", "{update}", "Updates that the stream did not take.");
@@ -72,6 +74,8 @@ public sealed class GrainMetrics
         _savedBytes.Add(bytes);
         _archived.Add(archived);
     }
+
+    internal void SaveFailed() => _saveFailures.Add(1);
 
     internal void PublishFailed() => _publishFailures.Add(1);
 }

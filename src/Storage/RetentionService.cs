@@ -39,11 +39,11 @@ internal sealed class RetentionService(IKlineStore store, IOptions<StorageOption
                 var started = time.GetTimestamp();
                 var deleted = await store.Prune(interval, from - length, cancellation);
                 if (deleted > 0)
-                    log.LogInformation("Retention: {Count} klines of {Interval} that ended before {Before:O} were deleted in {Time}", deleted, interval.Name(), from - length, time.GetElapsedTime(started));
+                    log.LogInformation(1206, "Retention: {Count} klines of {Interval} that ended before {Before:O} were deleted in {Time}", deleted, interval.Name(), from - length, time.GetElapsedTime(started));
             }
             catch (ArchiveUnavailableException exception)
             {
-                log.LogWarning("Retention: klines of {Interval} could not be deleted now: {Reason}", interval.Name(), exception.Message);
+                log.LogWarning(1207, "Retention: klines of {Interval} could not be deleted now: {Reason}", interval.Name(), exception.Message);
             }
         }
     }

@@ -56,6 +56,7 @@ public static class WebSetup
         services.AddSingleton<StorageHealth>();
         services.AddSingleton<SourceMonitor>();
         services.AddHostedService(provider => provider.GetRequiredService<SourceMonitor>());
+        services.AddHostedService<MinuteSummary>();
         services.AddHealthChecks()
             .AddCheck<StorageHealth>("archive", tags: [HealthRoutes.ReadyTag])
             .AddCheck<SourcesHealth>("sources", tags: [HealthRoutes.ReadyTag]);

@@ -13,7 +13,7 @@ public class ReadCommandTests
         var path = folder["trades.csv"];
         TradeFile.Write(path, 500);
         await using var server = await VerifyTests.Replay(folder, path);
-        await Ended(server);
+        await server.WaitForEnd();
 
         var (exitCode, output, errors) = await CommandRun.Of("history", "ABCXYZ", "m5", "--to", Times.Format(TradeFile.Begin.AddMinutes(30)), "--limit", "3", "--server", server.Address.ToString());
 
@@ -31,7 +31,7 @@ public class ReadCommandTests
         var path = folder["ABCXYZ-trades.csv"];
         TradeFile.Write(path, 2_000);
         await using var server = await VerifyTests.Replay(folder, path);
-        await Ended(server);
+        await server.WaitForEnd();
         var file = folder["out.csv"];
 
         var (exitCode, output, errors) = await CommandRun.Of("export", "ABCXYZ", "s1", "--output", file, "--server", server.Address.ToString());
@@ -39,7 +39,7 @@ public class ReadCommandTests
         Assert.Equal((0, ""), (exitCode, errors));
         var lines = await File.ReadAllLinesAsync(file, TestContext.Current.CancellationToken);
         Assert.Equal(ExportCommand.Header, lines[0]);
-        var built = await new Recording(path, Ingest.RecordingFormat.BinanceAggTradesCsv, "ABCXYZ").Build("s1", TimeProvider.System, _ => { }, TestContext.Current.CancellationToken);
+        var built = await new Recording(path, Ingest.RecordingFormat.BinanceAggTradesCsv, "ABCXYZ").Build("s1", TimeProvider.System, (_, _) => { }, TestContext.Current.CancellationToken);
         var expected = built[("ABCXYZ", KlineInterval.S1)].Where(k => k.IsFinal).Select(k => VerifyTests.Invariant(
             $"{k.OpenTime.ToUnixTimeMilliseconds()},{k.Open.Value},{k.High.Value},{k.Low.Value},{k.Close.Value},{k.BaseVolume},{k.QuoteVolume},{k.TradeCount},{k.TakerBuyBaseVolume},{k.TakerBuyQuoteVolume},{k.Revision}"));
         Assert.Equal(expected.Select(Trimmed), lines[1..].Select(Trimmed));
@@ -97,15 +97,6 @@ public class ReadCommandTests
     }
 
     private static string Trimmed(string line) => string.Join(',', line.Split(',').Select(f => f.Contains('.', StringComparison.Ordinal) ? f.TrimEnd('0').TrimEnd('.') : f));
-
-    private static async Task Ended(ServerProcess server)
-    {
-        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(60), TimeProvider.System);
-        while ((await server.Get("/health")).GetProperty("sources")[0].GetProperty("state").GetString() != "ended")
-        {
-            await Task.Delay(TimeSpan.FromMilliseconds(50), TimeProvider.System, limit.Token);
-        }
-    }
 
     /// <summary>What is printed, line by line, with a way to wait for some.</summary>
     private sealed class WatchedLines : StringWriter

@@ -15,7 +15,7 @@ public class ArchitectureTests
         ["Ingest"] = ["Contracts", "InProcess"],
         ["Storage"] = ["Contracts", "InProcess"],
         ["Web"] = ["Contracts", "Protocol", "InProcess"],
-        ["Cli"] = ["Contracts", "Grains", "Ingest", "InProcess"],
+        ["Cli"] = ["Contracts", "Grains", "Ingest", "Storage", "InProcess"],
         ["Silo"] = ["Contracts", "Grains", "Ingest", "Storage", "Web", "InProcess"],
     };
 

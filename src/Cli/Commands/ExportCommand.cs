@@ -36,7 +36,7 @@ internal static class ExportCommand
             await using (var file = new StreamWriter(part))
             {
                 await Progress.Show(console, "Exporting", async tell =>
-                    count = await Write(file, done => tell(string.Create(CultureInfo.InvariantCulture, $"Exporting: {done:P0}"))));
+                    count = await Write(file, done => tell("Exporting", done)));
             }
 
             File.Move(part, output.FullName, overwrite: true);

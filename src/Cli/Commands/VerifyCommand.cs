@@ -39,15 +39,16 @@ internal static class VerifyCommand
         {
             var built = await recording.Build(
                 intervals ?? (server is null ? string.Join(',', said.Select(s => s.Interval).Distinct().Select(i => i.Name())) : null), time,
-                trades => tell(string.Create(CultureInfo.InvariantCulture, $"Building klines: {trades:#,0} trades")), stop);
+                (trades, done) => tell(string.Create(CultureInfo.InvariantCulture, $"Building klines: {trades:#,0} trades"), done), stop);
             if (built.Count == 0)
             {
                 throw new Failure($"'{recording.Path}' holds no trade.");
             }
 
+            var compared = 0;
             foreach (var ((name, interval), klines) in built)
             {
-                tell($"Comparing {name} {interval.Name()}");
+                tell($"Comparing {name} {interval.Name()}", (double)compared++ / built.Count);
                 if (server is not null)
                 {
                     var theirs = new List<ServerKline>();

@@ -40,9 +40,9 @@ internal sealed class Recording(string path, RecordingFormat format, string? sym
     }
 
     /// <summary>The klines of every symbol and interval, oldest first, flat ones included where the kind of source has them.</summary>
-    /// <param name="progress">Called with the trades so far.</param>
+    /// <param name="progress">Called with the trades so far, and how much of the recording they are: 0 to 1, or null where the source does not say.</param>
     /// <exception cref="Failure">The recording cannot be read.</exception>
-    public async Task<SortedDictionary<(string Symbol, KlineInterval Interval), List<Kline>>> Build(string? intervals, TimeProvider time, Action<long> progress, CancellationToken stop)
+    public async Task<SortedDictionary<(string Symbol, KlineInterval Interval), List<Kline>>> Build(string? intervals, TimeProvider time, Action<long, double?> progress, CancellationToken stop)
     {
         var settings = new Dictionary<string, string?>
         {
@@ -70,7 +70,8 @@ internal sealed class Recording(string path, RecordingFormat format, string? sym
         long trades = 0;
         try
         {
-            await foreach (var chunk in factory.Create(source.Name).Read(null, stop))
+            var reading = factory.Create(source.Name);
+            await foreach (var chunk in reading.Read(null, stop))
             {
                 foreach (var trade in chunk.Trades)
                 {
@@ -92,7 +93,7 @@ internal sealed class Recording(string path, RecordingFormat format, string? sym
                 }
 
                 clock = chunk.Clock.Time;
-                progress(trades);
+                progress(trades, reading.GetStatus().Progress);
             }
         }
         catch (SourceException error)

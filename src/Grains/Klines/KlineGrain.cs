@@ -567,6 +567,8 @@ public sealed partial class KlineGrain(
 
     private async Task SaveOnce()
     {
+        using var span = GrainTraces.Source.StartActivity("kline.save");
+        span?.SetTag("kline.symbol", _symbol);
         try
         {
             // What is written is fixed here, before the first await; trades go on being applied during the writes.
@@ -592,10 +594,13 @@ public sealed partial class KlineGrain(
             _dirtySince = time.GetUtcNow();
             KeepWhileNeeded();
             metrics.Saved(payload.WrittenCount, finals.Count);
+            span?.SetTag("kline.bytes", payload.WrittenCount).SetTag("kline.archived", finals.Count);
         }
         catch (Exception error)
         {
             _nextSave = time.GetUtcNow() + SaveInterval;
+            metrics.SaveFailed();
+            span.Failed(error);
             if (error is InconsistentStateException)
             {
                 // Another activation has taken over, or the answer to a write was lost: what is stored counts.

@@ -111,6 +111,8 @@ public sealed partial class SourceGrain(
         }
 
         _isUnsure = true;
+        using var span = GrainTraces.Source.StartActivity("kline.checkpoint");
+        span?.SetTag("kline.source", this.GetPrimaryKeyString());
         var next = state.State = new SourceGrainState { Checkpoint = checkpoint, Clock = clock };
         try
         {

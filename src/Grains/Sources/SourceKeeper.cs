@@ -73,9 +73,9 @@ internal sealed partial class SourceKeeper(IGrainFactory grains, ITradeSourceFac
         }
     }
 
-    [LoggerMessage(1121, LogLevel.Error, "Source {Name} could not be started and is asked again: {Reason}")]
+    [LoggerMessage(1123, LogLevel.Error, "Source {Name} could not be started and is asked again: {Reason}")]
     private partial void LogStartFailed(string name, string reason, Exception error);
 
-    [LoggerMessage(1122, LogLevel.Error, "Source {Name} did not stop cleanly; a restart reads again what was not saved: {Reason}")]
+    [LoggerMessage(1124, LogLevel.Error, "Source {Name} did not stop cleanly; a restart reads again what was not saved: {Reason}")]
     private partial void LogStopFailed(string name, string reason, Exception error);
 }

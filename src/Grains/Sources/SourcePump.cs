@@ -496,6 +496,8 @@ internal sealed partial class SourcePump : IDisposable
             return result;
         }
 
+        using var span = GrainTraces.Source.StartActivity("kline.ingest");
+        span?.SetTag("kline.source", _description.Name).SetTag("kline.trades", batch.Trades.Length);
         return await lane.Grain.Ingest(new TradeBatch
         {
             Source = _description.Name,

@@ -312,7 +312,7 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
                 }
                 catch (Exception exception)
                 {
-                    Engine.Log.LogError(exception, "Grain {Grain}: a continuation that nobody waits for has thrown", GrainId);
+                    Engine.Log.LogError(1401, exception, "Grain {Grain}: a continuation that nobody waits for has thrown", GrainId);
                 }
 
                 while (_mustPump)
@@ -429,7 +429,7 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
         }
         catch (Exception exception)
         {
-            Engine.Log.LogWarning(exception, "Grain {Grain} could not be activated", GrainId);
+            Engine.Log.LogWarning(1402, exception, "Grain {Grain} could not be activated", GrainId);
             var waiting = _waiting;
             _waiting = null;
             await Remove();
@@ -480,7 +480,7 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
             }
             catch (Exception exception)
             {
-                Engine.Log.LogError(exception, "Grain {Grain}: OnDeactivateAsync failed or took too long", GrainId);
+                Engine.Log.LogError(1403, exception, "Grain {Grain}: OnDeactivateAsync failed or took too long", GrainId);
             }
         }
 
@@ -511,7 +511,7 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
         }
         catch (Exception exception)
         {
-            Engine.Log.LogError(exception, "Grain {Grain}: disposing of it failed", GrainId);
+            Engine.Log.LogError(1404, exception, "Grain {Grain}: disposing of it failed", GrainId);
         }
 
         _deactivated.TrySetResult();

@@ -88,7 +88,7 @@ internal sealed class GrainEngine : IGrainFactory, IClusterClient, IHostedServic
         }
         catch (OperationCanceledException)
         {
-            Log.LogWarning("{Count} grains were not deactivated in the time for stopping", _classes.Sum(c => c.Count));
+            Log.LogWarning(1405, "{Count} grains were not deactivated in the time for stopping", _classes.Sum(c => c.Count));
         }
 
         Kill();

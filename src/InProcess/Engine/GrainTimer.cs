@@ -70,7 +70,7 @@ internal sealed class GrainTimer : Turn, IGrainTimer
     {
         if (task.Exception is { } exception)
         {
-            activation.Engine.Log.LogWarning(exception.InnerExceptions[0], "Grain {Grain}: a timer's callback has thrown; the timer goes on", activation.GrainId);
+            activation.Engine.Log.LogWarning(1406, exception.InnerExceptions[0], "Grain {Grain}: a timer's callback has thrown; the timer goes on", activation.GrainId);
         }
 
         Volatile.Write(ref _ticking, 0);

@@ -275,7 +275,7 @@ internal sealed class Subscription<T>(MemoryStreamProvider provider, StreamId st
     private void Failed(Exception exception)
     {
         provider.Engine.Counters.StreamCallbackFailed();
-        provider.Engine.Log.LogError(exception, "A subscriber of stream {Stream} has thrown; it gets the next item all the same", streamId);
+        provider.Engine.Log.LogError(1407, exception, "A subscriber of stream {Stream} has thrown; it gets the next item all the same", streamId);
     }
 }
 

@@ -189,7 +189,7 @@ internal sealed class BinanceRest(BinanceOptions options, TimeProvider time, Ski
     private void Fail(string error)
     {
         Volatile.Write(ref _error, $"REST {options.RestAddress.Host}: {error}");
-        logger.LogDebug("Request failed and is sent again: {Error}", error);
+        logger.LogDebug(1302, "Request failed and is sent again: {Error}", error);
     }
 
     /// <summary>Three quarters of the wait to all of it, so that many who wait do not all come back at once.</summary>
@@ -253,7 +253,7 @@ internal sealed class BinanceRest(BinanceOptions options, TimeProvider time, Ski
             var wait = told?.Delta ?? (told?.Date is { } date ? date - now : (int)response.StatusCode == 429 ? Minute : 2 * Minute);
             var until = now + (wait < TimeSpan.Zero ? TimeSpan.Zero : wait > LongestBan ? LongestBan : wait);
             _blockedUntil = until > _blockedUntil ? until : _blockedUntil;
-            logger.LogWarning("{Host} answers {Status}: no request for {Wait}", options.RestAddress.Host, (int)response.StatusCode, wait);
+            logger.LogWarning(1303, "{Host} answers {Status}: no request for {Wait}", options.RestAddress.Host, (int)response.StatusCode, wait);
         }
     }
 

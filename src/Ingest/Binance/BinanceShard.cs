@@ -130,7 +130,7 @@ internal sealed class BinanceShard(
                 Error = $"{options.StreamAddress.Host}: {reason}";
                 lost(this);
                 retry = time.GetElapsedTime(opened) >= GoodLife ? options.FirstRetry : retry;
-                logger.LogWarning("Streams of {Host} were lost ({Reason}) and are opened again in {Delay}", options.StreamAddress.Host, reason, retry);
+                logger.LogWarning(1304, "Streams of {Host} were lost ({Reason}) and are opened again in {Delay}", options.StreamAddress.Host, reason, retry);
                 await Task.Delay(BinanceRest.Jitter(retry), time, cancellationToken);
                 retry = retry * 2 < options.LastRetry ? retry * 2 : options.LastRetry;
             }

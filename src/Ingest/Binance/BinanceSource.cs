@@ -272,7 +272,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
 
         if (from is not null && from.Venue != _options.Venue)
         {
-            logger.LogWarning("Source {Source}: the saved position is of the venue {Saved}, not {Venue}; every symbol begins anew", source.Name, from.Venue, _options.Venue);
+            logger.LogWarning(1305, "Source {Source}: the saved position is of the venue {Saved}, not {Venue}; every symbol begins anew", source.Name, from.Venue, _options.Venue);
             Await(from, followed);
             from = null;
         }
@@ -981,7 +981,7 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
             if (Follows(symbol) && !_lanes.ContainsKey(symbol.Name))
             {
                 AddLane(symbol);
-                logger.LogInformation("Source {Source}: {Symbol} is new", source.Name, symbol.Name);
+                logger.LogInformation(1306, "Source {Source}: {Symbol} is new", source.Name, symbol.Name);
             }
         }
 
@@ -1008,14 +1008,14 @@ internal sealed class BinanceSource(SourceOptions source, TimeProvider time, ILo
                 SayCaughtUp(lane);
             }
 
-            logger.LogInformation("Source {Source}: {Symbol} is no longer listed", source.Name, lane.Name);
+            logger.LogInformation(1307, "Source {Source}: {Symbol} is no longer listed", source.Name, lane.Name);
         }
     }
 
     private void Notice(string notice)
     {
         Volatile.Write(ref _notice, notice);
-        logger.LogWarning("Source {Source}: {Notice}", source.Name, notice);
+        logger.LogWarning(1308, "Source {Source}: {Notice}", source.Name, notice);
     }
 
     /// <param name="Trade">Without a symbol: none.</param>

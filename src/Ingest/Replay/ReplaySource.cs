@@ -203,7 +203,7 @@ internal sealed class ReplaySource(SourceOptions source, TimeProvider timeProvid
         var position = ReplayCheckpoint.TryParse(checkpoint) ?? throw new SourceException($"The saved position of the source '{source.Name}' cannot be read: '{checkpoint}'.");
         if (!new Identity(_options, head).Matches(position.Identity))
         {
-            logger.LogWarning("Source {Source}: the saved position belongs to another recording than {Path}; reading from the beginning", source.Name, _options.Path);
+            logger.LogWarning(1309, "Source {Source}: the saved position belongs to another recording than {Path}; reading from the beginning", source.Name, _options.Path);
             return null;
         }
 
@@ -292,7 +292,7 @@ internal sealed class ReplaySource(SourceOptions source, TimeProvider timeProvid
         }
 
         _lastLogged = now;
-        logger.LogWarning("Source {Source}: {Path}:{Line}: {Error} ({Count} lines so far, {Unlogged} of them not logged)", source.Name, _options.Path, line, error, count, _unloggedBrokenLines);
+        logger.LogWarning(1310, "Source {Source}: {Path}:{Line}: {Error} ({Count} lines so far, {Unlogged} of them not logged)", source.Name, _options.Path, line, error, count, _unloggedBrokenLines);
     }
 
     private SourceException Failed(string message, Exception? inner = null)

@@ -121,7 +121,7 @@ internal sealed class SimulationSource(SourceOptions source, TimeProvider timePr
 
         if (seed != _options.Seed)
         {
-            logger.LogWarning("Source {Source}: the saved market has seed {Saved}, the configured one {Seed}; starting a new one", source.Name, seed, _options.Seed);
+            logger.LogWarning(1311, "Source {Source}: the saved market has seed {Saved}, the configured one {Seed}; starting a new one", source.Name, seed, _options.Seed);
             return first;
         }
 
@@ -144,7 +144,7 @@ internal sealed class SimulationSource(SourceOptions source, TimeProvider timePr
             _error = message;
         }
 
-        logger.LogWarning("Source {Source}: {Message}", source.Name, message);
+        logger.LogWarning(1312, "Source {Source}: {Message}", source.Name, message);
         return earliest;
     }
 

@@ -22,7 +22,7 @@ internal sealed class FileLimit(IOptions<WebOptions> options, ILogger<FileLimit>
         if (room < wanted)
         {
             log.LogWarning(
-                "Room for {Room} connections only: the system allows this process {Files} open files (ulimit -n), of which {Reserved} are kept for other uses, and Kline:Web:Limits:Connections is {Wanted}. Raise the limit to {Needed} or lower the setting; beyond it new connections are not accepted",
+                1601, "Room for {Room} connections only: the system allows this process {Files} open files (ulimit -n), of which {Reserved} are kept for other uses, and Kline:Web:Limits:Connections is {Wanted}. Raise the limit to {Needed} or lower the setting; beyond it new connections are not accepted",
                 room,
                 files,
                 Reserved,
@@ -31,7 +31,7 @@ internal sealed class FileLimit(IOptions<WebOptions> options, ILogger<FileLimit>
         }
         else
         {
-            log.LogInformation("Room for {Wanted} connections (Kline:Web:Limits:Connections); the system allows {Files} open files", wanted, files);
+            log.LogInformation(1602, "Room for {Wanted} connections (Kline:Web:Limits:Connections); the system allows {Files} open files", wanted, files);
         }
 
         return Task.CompletedTask;

@@ -1,16 +1,36 @@
+using KlineOrleans.Ingest;
+
 namespace KlineOrleans.Silo.Setup;
 
-/// <summary>One line an event on the console, and no chatter of the framework.</summary>
+/// <summary>One line an event on the console, as text or as JSON with each field by name (<c>Kline:Logs:Format</c>), and no chatter of the framework.</summary>
 internal static class Logging
 {
+    private const string FormatKey = "Kline:Logs:Format";
+
+    /// <exception cref="ConfigurationException">There is no such format.</exception>
     public static void Configure(WebApplicationBuilder builder)
     {
-        builder.Logging.AddSimpleConsole(console =>
+        switch (builder.Configuration[FormatKey])
         {
-            console.SingleLine = true;
-            console.TimestampFormat = "HH:mm:ss ";
-            console.UseUtcTimestamp = true;
-        });
+            case null or "" or "Text":
+                builder.Logging.AddSimpleConsole(console =>
+                {
+                    console.SingleLine = true;
+                    console.TimestampFormat = "HH:mm:ss ";
+                    console.UseUtcTimestamp = true;
+                });
+                break;
+            case "Json":
+                builder.Logging.AddJsonConsole(console =>
+                {
+                    console.TimestampFormat = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
+                    console.UseUtcTimestamp = true;
+                });
+                break;
+            case var other:
+                throw new ConfigurationException([$"{FormatKey}: '{other}' is not allowed. Allowed: Text, Json."]);
+        }
+
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
         builder.Logging.AddFilter("System", LogLevel.Warning);
         builder.Logging.AddFilter("Orleans", LogLevel.Warning);

@@ -152,6 +152,7 @@ internal static class Startup
         Profile.Configure(builder);
         Logging.Configure(builder);
         Addresses.Configure(builder);
+        Telemetry.Configure(builder);
 
         builder.Services.AddTradeSources(builder.Configuration);
         var cluster = ClusterSettings.Read(builder.Configuration, GrainEngine.CanShare, GrainEngine.Name);

@@ -125,7 +125,7 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
                 return;
             await Task.Run(OpenFirst, cancellationToken);
             _isOpen = true;
-            _log.LogInformation("Store {Where} is open", Where);
+            _log.LogInformation(1201, "Store {Where} is open", Where);
         }
         finally
         {
@@ -147,7 +147,7 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
             {
                 await _writerEnded.Task;
                 _isOpen = false;
-                _log.LogInformation("Store {Where} is closed", Where);
+                _log.LogInformation(1202, "Store {Where} is closed", Where);
             }
 
             await _source.DisposeAsync();
@@ -384,7 +384,7 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
             catch (Exception exception)
             {
                 // Nobody may wait for ever, whatever this is.
-                _log.LogCritical(exception, "Store {Where}: the writer met an error it does not know", Where);
+                _log.LogCritical(1203, exception, "Store {Where}: the writer met an error it does not know", Where);
                 Disconnect();
                 foreach (var write in writes)
                     write.Fail(new ArchiveUnavailableException($"The store {Where} cannot write now: {exception.Message}", exception));
@@ -449,7 +449,7 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
             if (!_canWrite)
             {
                 _canWrite = true;
-                _log.LogInformation("Store {Where} can be written again", Where);
+                _log.LogInformation(1204, "Store {Where} can be written again", Where);
             }
         }
         catch (Exception exception)
@@ -499,7 +499,7 @@ public sealed class PostgresStore : IKlineStore, IAsyncDisposable, IDisposable
         if (_canWrite)
         {
             _canWrite = false;
-            _log.LogError(exception, "Store {Where} cannot be written", Where);
+            _log.LogError(1205, exception, "Store {Where} cannot be written", Where);
         }
     }
 

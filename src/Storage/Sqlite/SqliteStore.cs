@@ -101,7 +101,7 @@ public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
                 return;
             await Task.Run(OpenFile, cancellationToken);
             _isOpen = true;
-            _log.LogInformation("Store {Path} is open, {Bytes} bytes", Path, SizeOf(Path));
+            _log.LogInformation(1208, "Store {Path} is open, {Bytes} bytes", Path, SizeOf(Path));
         }
         finally
         {
@@ -127,7 +127,7 @@ public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
             _isOpen = false;
             CloseFile();
             _freeReaders.Release(_settings.Readers);
-            _log.LogInformation("Store {Path} is closed", Path);
+            _log.LogInformation(1209, "Store {Path} is closed", Path);
         }
         finally
         {
@@ -455,7 +455,7 @@ public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
         catch (SqliteException exception)
         {
             // Harmless: the log is read again at the next start.
-            _log.LogWarning(exception, "Store {Path}: the log could not be moved into the main file at close", Path);
+            _log.LogWarning(1210, exception, "Store {Path}: the log could not be moved into the main file at close", Path);
         }
 
         _writer?.Dispose();
@@ -488,7 +488,7 @@ public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
             catch (Exception exception)
             {
                 // Nobody may wait for ever, whatever this is.
-                _log.LogCritical(exception, "Store {Path}: the writer met an error it does not know", Path);
+                _log.LogCritical(1211, exception, "Store {Path}: the writer met an error it does not know", Path);
                 foreach (var operation in batch)
                     operation.Fail(new ArchiveUnavailableException($"The store '{Path}' cannot write now: {exception.Message}", exception));
             }
@@ -531,7 +531,7 @@ public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
             if (!_canWrite)
             {
                 _canWrite = true;
-                _log.LogInformation("Store {Path} can be written again", Path);
+                _log.LogInformation(1212, "Store {Path} can be written again", Path);
             }
         }
         catch (Exception exception)
@@ -554,7 +554,7 @@ public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
         catch (SqliteException exception)
         {
             // A connection that cannot even roll back is of no more use. Without commit its changes are gone with it.
-            _log.LogError(exception, "Store {Path}: rollback failed, the file is opened again", Path);
+            _log.LogError(1213, exception, "Store {Path}: rollback failed, the file is opened again", Path);
             try
             {
                 var connection = OpenWriter();
@@ -564,7 +564,7 @@ public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
             }
             catch (Exception again) when (again is SqliteException or StorageOpenException)
             {
-                _log.LogError(again, "Store {Path} could not be opened again", Path);
+                _log.LogError(1214, again, "Store {Path} could not be opened again", Path);
             }
         }
     }
@@ -579,7 +579,7 @@ public sealed class SqliteStore : IKlineStore, IAsyncDisposable, IDisposable
             if (_canWrite)
             {
                 _canWrite = false;
-                _log.LogError(exception, "Store {Path} cannot be written", Path);
+                _log.LogError(1215, exception, "Store {Path} cannot be written", Path);
             }
 
             operation.Fail(new ArchiveUnavailableException($"The store '{Path}' cannot write now: {exception.Message}", exception));

@@ -31,7 +31,7 @@ internal sealed class RouteAnswers(ILogger<RouteAnswers> log)
         catch (Exception e) when (!context.Response.HasStarted)
         {
             // The archive or the grain cannot answer now: not the caller's mistake, and worth a retry.
-            log.LogWarning(e, "{Path} could not be answered", context.Request.Path);
+            log.LogWarning(1501, e, "{Path} could not be answered", context.Request.Path);
             await ApiError.HistoryUnavailable.Write(context);
         }
     };

@@ -58,7 +58,7 @@ internal sealed class SourceMonitor(IKlineCluster cluster, ITradeSourceFactory s
                 if (!_failed[i])
                 {
                     _failed[i] = true;
-                    log.LogWarning(e, "Source {Source} does not answer", sources.Sources[i].Name);
+                    log.LogWarning(1502, e, "Source {Source} does not answer", sources.Sources[i].Name);
                 }
             }
         }
@@ -97,6 +97,12 @@ internal static class SourceStates
         SourceState.Ended or SourceState.Closed => "closed",
         _ => "stale",
     };
+
+    /// <summary>How far a source's clock is behind ours; null where that says nothing: a recording, a source that has ended or not begun.</summary>
+    public static TimeSpan? Lag(SourceStatus status, DateTimeOffset now) =>
+        status.State is SourceState.Live or SourceState.Stale or SourceState.Backfilling && status.Clock > DateTimeOffset.UnixEpoch
+            ? TimeSpan.FromTicks(Math.Max(0, (now - status.Clock).Ticks))
+            : null;
 
     public static string Name(SourceState state) => state switch
     {

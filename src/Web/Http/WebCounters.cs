@@ -13,6 +13,7 @@ internal sealed class WebCounters
     private long _sentBytes;
     private long _failed;
     private long _conflated;
+    private long _updates;
 
     public long Connections => Volatile.Read(ref _connections);
 
@@ -29,6 +30,9 @@ internal sealed class WebCounters
 
     /// <summary>Updates that newer ones replaced, because their client had not taken them yet.</summary>
     public long Conflated => Volatile.Read(ref _conflated);
+
+    /// <summary>Updates of followed mints that came from their grains and were given to followers.</summary>
+    public long Updates => Volatile.Read(ref _updates);
 
     /// <summary>From an update's arrival at this node to the moment a client's transport took it; updates that are sent again after a reconnect do not count.</summary>
     public LatencyHistogram Latency { get; } = new();
@@ -59,6 +63,8 @@ internal sealed class WebCounters
     public void AddFailed(int messages) => Interlocked.Add(ref _failed, messages);
 
     public void AddConflated(int deliveries) => Interlocked.Add(ref _conflated, deliveries);
+
+    public void AddUpdate() => Interlocked.Increment(ref _updates);
 
     public void AddEnded(DisconnectReason reason) => Interlocked.Increment(ref _ended[(int)reason]);
 }

@@ -69,7 +69,7 @@ internal sealed class KlineConnections(HubServices services, AccessRules access,
         client.Close(reason);
         if (reason is DisconnectReason.SlowConsumer or DisconnectReason.RateLimit)
         {
-            log.LogInformation("A session ended: {Reason}", reason);
+            log.LogInformation(1503, "A session ended: {Reason}", reason);
         }
     }
 }

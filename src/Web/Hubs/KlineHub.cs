@@ -325,7 +325,7 @@ internal sealed class KlineHub(HubServices services, ILogger<KlineHub> log) : Hu
         }
         catch (Exception e)
         {
-            log.LogWarning(e, "A request to the hub could not be answered");
+            log.LogWarning(1504, e, "A request to the hub could not be answered");
             throw HubRequest.Refuse(ApiError.HistoryUnavailable);
         }
     }

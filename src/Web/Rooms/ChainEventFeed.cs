@@ -91,7 +91,7 @@ internal sealed class ChainEventFeed(string symbol, ChainEventFeeds feeds)
             }
             catch (Exception e)
             {
-                feeds.Log.LogWarning(e, "The events of {Symbol} could not be unsubscribed", symbol);
+                feeds.Log.LogWarning(1505, e, "The events of {Symbol} could not be unsubscribed", symbol);
             }
         }
     }
@@ -212,7 +212,7 @@ internal sealed class ChainEventFeed(string symbol, ChainEventFeeds feeds)
         catch (Exception e)
         {
             // The store is away: the next look tries again, a second later at the earliest.
-            feeds.Log.LogWarning(e, "The events of {Symbol} cannot be read now", symbol);
+            feeds.Log.LogWarning(1506, e, "The events of {Symbol} cannot be read now", symbol);
             lock (_lock)
             {
                 _looked = feeds.Time.GetTimestamp() - (long)((ChainEventFeeds.LookInterval - TimeSpan.FromSeconds(1)).TotalSeconds * feeds.Time.TimestampFrequency);

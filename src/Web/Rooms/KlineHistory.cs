@@ -24,8 +24,21 @@ internal sealed class KlineHistory(IKlineArchive archive)
     /// <summary>The klines that match, with <paramref name="view"/> for what the archive does not have yet.</summary>
     /// <param name="view">Taken before this call; its klines win over the archive's.</param>
     /// <exception cref="ArchiveUnavailableException">The archive cannot be read now.</exception>
-    public Task<HistoryPage> Read(KlineView view, HistoryQuery query, CancellationToken cancellationToken) =>
-        view.Rules.Empty == EmptyPolicy.Flat ? ReadFilled(view, query, cancellationToken) : ReadStored(view, query, cancellationToken);
+    public async Task<HistoryPage> Read(KlineView view, HistoryQuery query, CancellationToken cancellationToken)
+    {
+        using var span = WebTraces.Source.StartActivity("kline.history");
+        try
+        {
+            var page = await (view.Rules.Empty == EmptyPolicy.Flat ? ReadFilled(view, query, cancellationToken) : ReadStored(view, query, cancellationToken));
+            span?.SetTag("kline.interval", query.Interval.Name()).SetTag("kline.klines", page.Klines.Count);
+            return page;
+        }
+        catch (Exception error)
+        {
+            span?.SetStatus(System.Diagnostics.ActivityStatusCode.Error, error.Message);
+            throw;
+        }
+    }
 
     private async Task<HistoryPage> ReadStored(KlineView view, HistoryQuery query, CancellationToken cancellationToken)
     {

@@ -168,7 +168,7 @@ internal sealed class MintFeed
             }
             catch (Exception e)
             {
-                _services.Log.LogWarning(e, "The subscription of {Symbol} could not be ended", Symbol);
+                _services.Log.LogWarning(1507, e, "The subscription of {Symbol} could not be ended", Symbol);
             }
         }
     }
@@ -308,7 +308,7 @@ internal sealed class MintFeed
         }
         catch (Exception e)
         {
-            _services.Log.LogWarning(e, "The grain of {Symbol} does not answer; its feed goes on", Symbol);
+            _services.Log.LogWarning(1508, e, "The grain of {Symbol} does not answer; its feed goes on", Symbol);
         }
 
         lock (_lock)
@@ -398,6 +398,7 @@ internal sealed class MintFeed
             return false;
         }
 
+        _services.Counters?.AddUpdate();
         Publish(_ahead.Count == 0 ? update : Trim(update));
         return true;
     }
@@ -599,7 +600,7 @@ internal sealed class MintFeed
             }
             catch (Exception e)
             {
-                _services.Log.LogWarning(e, "The feed of {Symbol} waits for a snapshot of its grain", Symbol);
+                _services.Log.LogWarning(1509, e, "The feed of {Symbol} waits for a snapshot of its grain", Symbol);
             }
         }
     }
@@ -620,7 +621,7 @@ internal sealed class MintFeed
         catch (ArchiveUnavailableException e)
         {
             // What could not be archived is in the snapshot; the klines go on live without the rest.
-            _services.Log.LogWarning(e, "The feed of {Symbol} heals without the archive; followers may miss corrections until they ask again", Symbol);
+            _services.Log.LogWarning(1510, e, "The feed of {Symbol} heals without the archive; followers may miss corrections until they ask again", Symbol);
             return [];
         }
     }
@@ -840,4 +841,8 @@ internal sealed class MintFeed
 internal readonly record struct Attached(long Epoch, long Seq, bool Recovered, KlineView? View);
 
 /// <summary>What every feed of the node needs.</summary>
-internal sealed record MintFeedServices(IKlineCluster Cluster, IKlineArchive Archive, IReadOnlyList<Lane> Lanes, WebOptions.FeedOptions Options, TimeProvider Time, ILogger Log);
+internal sealed record MintFeedServices(IKlineCluster Cluster, IKlineArchive Archive, IReadOnlyList<Lane> Lanes, WebOptions.FeedOptions Options, TimeProvider Time, ILogger Log)
+{
+    /// <summary>Where updates are counted; null where nobody counts.</summary>
+    public WebCounters? Counters { get; init; }
+}

@@ -23,7 +23,7 @@ internal sealed class MintFeeds : IHostedService, IDisposable
     public MintFeeds(IKlineCluster cluster, IKlineArchive archive, SymbolDirectory symbols, SourceMonitor monitor, IOptions<WebOptions> options, WebCounters counters, TimeProvider time, ILogger<MintFeeds> log)
     {
         Lane[] lanes = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(i => new Lane(i, log: log) { Counters = counters, Conflates = options.Value.Outbox.Conflate })];
-        _services = new MintFeedServices(cluster, archive, lanes, options.Value.Feed, time, log);
+        _services = new MintFeedServices(cluster, archive, lanes, options.Value.Feed, time, log) { Counters = counters };
         _symbols = symbols;
         _monitor = monitor;
         monitor.StateChanged = OnStateChanged;

@@ -32,7 +32,7 @@ internal sealed class ConnectionLimit(WebCounters counters, IOptions<WebOptions>
         }
 
         Leave(address);
-        log.LogWarning("A client from {Address} is refused: {Connections} connections, {OfAddress} of them from there", address, all - 1, ofAddress - 1);
+        log.LogWarning(1511, "A client from {Address} is refused: {Connections} connections, {OfAddress} of them from there", address, all - 1, ofAddress - 1);
         return null;
     }
 

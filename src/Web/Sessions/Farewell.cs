@@ -76,7 +76,7 @@ internal sealed class Farewell(WebCounters counters, ConnectionLimit limit, Dire
         var clients = counters.Clients.ToList();
         if (clients.Count > 0)
         {
-            log.LogInformation("The server stops: {Clients} clients are told", clients.Count);
+            log.LogInformation(1512, "The server stops: {Clients} clients are told", clients.Count);
         }
 
         var started = TimeProvider.System.GetTimestamp();
@@ -97,7 +97,7 @@ internal sealed class Farewell(WebCounters counters, ConnectionLimit limit, Dire
             return;
         }
 
-        log.LogInformation("{Clients} clients and {Requests} requests did not end in time and are cut off; they lose nothing that coming back does not give them", counters.Clients.Count(), Volatile.Read(ref _requests) + direct.Taken);
+        log.LogInformation(1513, "{Clients} clients and {Requests} requests did not end in time and are cut off; they lose nothing that coming back does not give them", counters.Clients.Count(), Volatile.Read(ref _requests) + direct.Taken);
         _cut.Cancel();
         started = TimeProvider.System.GetTimestamp();
         while (HasRequests && TimeProvider.System.GetElapsedTime(started) < LastPatience)

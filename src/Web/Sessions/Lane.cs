@@ -92,7 +92,7 @@ internal sealed class Lane : IThreadPoolWorkItem
             }
             catch (Exception e)
             {
-                _log.LogError(e, "Rooms of lane {Lane} could not deliver", Number);
+                _log.LogError(1514, e, "Rooms of lane {Lane} could not deliver", Number);
             }
         }
 
@@ -138,7 +138,7 @@ internal sealed class Lane : IThreadPoolWorkItem
             catch (Exception e)
             {
                 // One session's fault must not stop the others of the lane.
-                _log.LogError(e, "Work on lane {Lane} failed", Number);
+                _log.LogError(1515, e, "Work on lane {Lane} failed", Number);
             }
         }
 
@@ -151,7 +151,7 @@ internal sealed class Lane : IThreadPoolWorkItem
             }
             catch (Exception e)
             {
-                _log.LogError(e, "A session of lane {Lane} could not write", Number);
+                _log.LogError(1516, e, "A session of lane {Lane} could not write", Number);
             }
         }
 

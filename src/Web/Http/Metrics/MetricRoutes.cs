@@ -116,12 +116,13 @@ internal sealed class WebMeter
 
     private readonly Histogram<double> _writes;
 
-    public WebMeter(IMeterFactory meters, WebCounters counters, MintFeeds feeds, SourceMonitor monitor)
+    public WebMeter(IMeterFactory meters, WebCounters counters, MintFeeds feeds, SourceMonitor monitor, TimeProvider time)
     {
         var meter = meters.Create(MeterName);
         meter.CreateObservableUpDownCounter("kline.web.connections", () => counters.Clients.GroupBy(c => c.Wire, StringComparer.Ordinal).Select(g => new Measurement<long>(g.Count(), new KeyValuePair<string, object?>("wire", g.Key))), "{connection}", "Clients that are connected, by wire.");
         meter.CreateObservableUpDownCounter("kline.web.subscriptions", () => counters.Subscriptions, "{subscription}", "Pairs of symbol and interval that clients follow.");
         meter.CreateObservableUpDownCounter("kline.web.mints", () => (long)feeds.Count, "{mint}", "Mints that this node follows.");
+        meter.CreateObservableCounter("kline.web.updates", () => counters.Updates, "{update}", "Updates of followed mints that came from their grains.");
         meter.CreateObservableCounter("kline.web.messages.sent", () => counters.Sent, "{message}", "Messages that clients' transports took.");
         meter.CreateObservableCounter("kline.web.sent", () => counters.SentBytes, "By", "Bytes of messages that clients' transports took.");
         meter.CreateObservableCounter("kline.web.messages.failed", () => counters.Failed, "{message}", "Messages that were on their way when their transport broke.");
@@ -130,6 +131,7 @@ internal sealed class WebMeter
         meter.CreateObservableCounter("kline.source.trades", () => Sources(monitor, s => s.Trades), "{trade}", "Trades that a source decoded.");
         meter.CreateObservableCounter("kline.source.skipped", () => Sources(monitor, s => s.Skipped.Values.Sum()), "{item}", "What a source skipped.");
         meter.CreateObservableGauge("kline.source.up", () => Sources(monitor, s => SourceStates.FeedState(s.State) == "live" ? 1 : 0), null, "1 while a source is live.");
+        meter.CreateObservableGauge("kline.source.lag", () => Lags(monitor, time), "s", "How far a live source's clock is behind ours.");
         _writes = meter.CreateHistogram<double>("kline.web.update.duration", "s", "From an update's arrival at this node to the moment a client's transport took it; the longest of each write.");
         counters.WriteTook = seconds => _writes.Record(seconds);
 
@@ -147,6 +149,18 @@ internal sealed class WebMeter
             if (status is not null)
             {
                 yield return new Measurement<long>(value(status), new KeyValuePair<string, object?>("source", status.Name));
+            }
+        }
+    }
+
+    private static IEnumerable<Measurement<double>> Lags(SourceMonitor monitor, TimeProvider time)
+    {
+        var now = time.GetUtcNow();
+        foreach (var status in monitor.Statuses)
+        {
+            if (status is not null && SourceStates.Lag(status, now) is { } lag)
+            {
+                yield return new Measurement<double>(lag.TotalSeconds, new KeyValuePair<string, object?>("source", status.Name));
             }
         }
     }

@@ -78,7 +78,7 @@ internal sealed class DirectTransport(IOptions<SocketTransportOptions> options, 
         open.ForEach(static c => c.Abort());
     }
 
-    public void LogFailure(Exception e) => _log.LogError(e, "A WebSocket connection failed");
+    public void LogFailure(Exception e) => _log.LogError(1517, e, "A WebSocket connection failed");
 
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 

@@ -118,7 +118,7 @@ public sealed class EngineIoServer : IDisposable
     internal void NotifyClosed(EngineIoSession session, CloseReason reason) => Handler.OnClose(session, reason);
 
     internal void LogHandlerFailure(Exception e, EngineIoSession session) =>
-        _logger.LogError(e, "The handler failed for a session of {Address}", session.RemoteAddress);
+        _logger.LogError(1518, e, "The handler failed for a session of {Address}", session.RemoteAddress);
 
     /// <summary>Takes a session's id out of the table.</summary>
     internal void Forget(EngineIoSession session) => _sessions.TryRemove(new KeyValuePair<string, EngineIoSession>(session.Id, session));
@@ -517,7 +517,7 @@ public sealed class EngineIoServer : IDisposable
     {
         Statistics.CountRefused();
         if (_logger.IsEnabled(LogLevel.Debug))
-            _logger.LogDebug("Refused {Method} {Query}: {Error}", context.Request.Method, context.Request.QueryString, error);
+            _logger.LogDebug(1519, "Refused {Method} {Query}: {Error}", context.Request.Method, context.Request.QueryString, error);
         return EngineIoAnswers.RefuseAsync(context, error, isWebSocket, status, message);
     }
 

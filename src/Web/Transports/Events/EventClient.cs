@@ -204,7 +204,7 @@ internal sealed class EventClient(Client client, AccessGrant grant, EventFormats
             catch (Exception e)
             {
                 // The archive or the grain cannot answer now: not the client's mistake, and worth a retry.
-                services.Log.LogWarning(e, "A request on a socket could not be answered");
+                services.Log.LogWarning(1520, e, "A request on a socket could not be answered");
                 error = ApiError.HistoryUnavailable;
             }
         }
@@ -406,7 +406,7 @@ internal sealed class EventServices(HubServices hub, WebCounters counters, Conne
         }
         catch (ArchiveUnavailableException e)
         {
-            log.LogWarning(e, "The symbols cannot be listed; a greeting names those known before");
+            log.LogWarning(1521, e, "The symbols cannot be listed; a greeting names those known before");
         }
 
         _listedAt = hub.Time.GetTimestamp();
@@ -443,7 +443,7 @@ internal sealed class EventServices(HubServices hub, WebCounters counters, Conne
         client.Close(reason);
         if (reason is DisconnectReason.SlowConsumer or DisconnectReason.RateLimit)
         {
-            log.LogInformation("A {Wire} session ended: {Reason}", client.Wire, reason);
+            log.LogInformation(1522, "A {Wire} session ended: {Reason}", client.Wire, reason);
         }
     }
 }

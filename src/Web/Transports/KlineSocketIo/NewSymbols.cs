@@ -139,7 +139,7 @@ internal sealed class NewSymbols(IKlineArchive archive, SourceMonitor monitor, E
                 {
                     if (!failed)
                     {
-                        services.Log.LogWarning(e, "New symbols cannot be looked up");
+                        services.Log.LogWarning(1523, e, "New symbols cannot be looked up");
                     }
 
                     failed = true;

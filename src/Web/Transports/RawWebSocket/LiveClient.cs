@@ -26,7 +26,7 @@ internal sealed class LiveClient(Client client, AccessGrant grant, WebSocketServ
             }
             catch (Exception e)
             {
-                services.Log.LogWarning(e, "A subscription on /ws/kline/live could not be made");
+                services.Log.LogWarning(1524, e, "A subscription on /ws/kline/live could not be made");
                 error = ApiError.HistoryUnavailable;
             }
         }

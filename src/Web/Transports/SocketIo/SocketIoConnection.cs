@@ -186,7 +186,7 @@ internal sealed class SocketIoConnection : IDeadlineTarget, IThreadPoolWorkItem
             catch (Exception e)
             {
                 // Whatever a handler throws: it must not stop the inbox, and the client cannot know better.
-                _server.Logger.LogError(e, "A Socket.IO handler failed for session of {Address}", Session.RemoteAddress);
+                _server.Logger.LogError(1525, e, "A Socket.IO handler failed for session of {Address}", Session.RemoteAddress);
             }
         }
     }
@@ -270,7 +270,7 @@ internal sealed class SocketIoConnection : IDeadlineTarget, IThreadPoolWorkItem
         catch (Exception e)
         {
             // The client must get an answer, and must not learn why.
-            _server.Logger.LogError(e, "A check of namespace {Namespace} failed", ns.Name);
+            _server.Logger.LogError(1526, e, "A check of namespace {Namespace} failed", ns.Name);
             refusal = new SocketIoRefusal("Internal error");
         }
 
@@ -313,7 +313,7 @@ internal sealed class SocketIoConnection : IDeadlineTarget, IThreadPoolWorkItem
             catch (Exception e)
             {
                 // The other namespaces' handlers must hear of it too.
-                _server.Logger.LogError(e, "A disconnect handler of namespace {Namespace} failed", socket.Namespace.Name);
+                _server.Logger.LogError(1527, e, "A disconnect handler of namespace {Namespace} failed", socket.Namespace.Name);
             }
         }
     }
