@@ -19,6 +19,16 @@ export interface ChartEvents {
   following(atEnd: boolean): void;
 }
 
+/** A candle as the chart holds it. */
+export interface Drawn {
+  openTime: number;
+  open: number;
+  high: number;
+  low: number;
+  close: number;
+  volume: number;
+}
+
 /** Candles, and volume bars in a pane below. Draws what the store says changed, when `draw` is called. */
 export class ChartView {
   readonly #chart: IChartApi;
@@ -139,6 +149,15 @@ export class ChartView {
 
   get atEnd(): boolean {
     return this.#atEnd;
+  }
+
+  /** What the canvas was last given, candle by candle with its volume. */
+  get drawn(): Drawn[] {
+    const bars = this.#volumes.data();
+    return this.#candles.data().flatMap((candle, index) => {
+      const bar = bars[index];
+      return "open" in candle ? [{ openTime: (candle.time as number) * 1_000, open: candle.open, high: candle.high, low: candle.low, close: candle.close, volume: bar !== undefined && "value" in bar && bar.time === candle.time ? bar.value : NaN }] : [];
+    });
   }
 
   #showNewest(): void {
