@@ -1,3 +1,4 @@
+using System.IO.Compression;
 using KlineOrleans.Testing;
 
 namespace KlineOrleans.Silo.Tests;
@@ -81,6 +82,105 @@ public class PageTests
         var updates = await page.Ask<int>("__kline.state.updates");
         await page.Until("updates => __kline.state.updates > updates", updates);
         Assert.True(await page.Ask<bool>("newest => __kline.klines().some(k => k.openTime === newest)", newest));
+    }
+
+    [Fact]
+    public async Task Status_shows_sources_clients_grains_and_store_and_has_JSON_behind_it()
+    {
+        Chromium.SkipUnlessPossible();
+        using var folder = new TemporaryFolder();
+        await using var server = await Simulation(folder);
+        await using var browser = await Chromium.Launch();
+        var chart = await Open(browser, server);
+        var updates = await chart.Ask<int>("__kline.state.updates");
+        await chart.Until("updates => __kline.state.updates > updates + 2", updates);
+
+        // Klines are stored once their grains have saved, a few seconds after they are final.
+        var answer = await server.WaitFor("/api/v1/status", status =>
+            status.GetProperty("grains").GetProperty("klinesArchived").GetInt64() > 0 && status.GetProperty("web").GetProperty("latency_ms").GetProperty("count").GetInt64() > 0);
+        var source = Assert.Single(answer.GetProperty("health").GetProperty("sources").EnumerateArray());
+        Assert.Equal("live", source.GetProperty("state").GetString());
+        Assert.True(source.GetProperty("simulated").GetBoolean());
+        Assert.InRange(answer.GetProperty("time").GetInt64() - source.GetProperty("clock").GetInt64(), -2_000, 30_000);
+        var web = answer.GetProperty("web");
+        Assert.Equal(1, web.GetProperty("connections_by_wire").GetProperty("signalr").GetInt32());
+        Assert.Equal(1, web.GetProperty("total_subscriptions").GetInt32());
+        Assert.Equal(1, web.GetProperty("monitored_mints").GetInt32());
+        Assert.Equal(0, web.GetProperty("closed_as_slow").GetInt32());
+        Assert.True(web.GetProperty("latency_ms").GetProperty("p99").GetDouble() >= web.GetProperty("latency_ms").GetProperty("p50").GetDouble());
+        Assert.Equal(source.GetProperty("mints").GetInt32(), answer.GetProperty("grains").GetProperty("active").GetInt32());
+        Assert.True(answer.GetProperty("grains").GetProperty("tradesApplied").GetInt64() > 0);
+        Assert.True(answer.GetProperty("storage").GetProperty("fileBytes").GetInt64() > 0);
+        Assert.True(answer.GetProperty("storage").GetProperty("rowsWritten").GetInt64() > 0);
+        Assert.True(answer.GetProperty("process").GetProperty("memoryBytes").GetInt64() > 1_000_000);
+
+        var page = await browser.Open(new Uri(server.Address, "/status"));
+        await page.Until("() => document.getElementById('state-word').textContent === 'All well'");
+        await page.Until("() => [...document.querySelectorAll('#tiles b')].every(tile => /\\d/.test(tile.textContent))");
+        Assert.Equal("live", await page.Text("#sources td:nth-child(2)"));
+        await page.Until("() => document.querySelector('#wires').textContent === 'signalr1'");
+        await page.Until("symbol => document.querySelector('#top').textContent === `${symbol}1`", await chart.Ask<string>("__kline.symbol"));
+
+        // It is live, and each figure has its plot.
+        var uptime = await page.Text("#about");
+        await page.Until("before => document.getElementById('about').textContent !== before", uptime);
+        Assert.True(await page.Ask<bool>("[...document.querySelectorAll('#tiles canvas')].every(canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value > 0))"), "a plot is empty");
+        await page.Click("summary");
+        await page.Until("() => document.querySelector('#metrics').textContent.includes('kline_web_connections')");
+        await chart.Close();
+        await page.Until("() => document.querySelector('#wires').textContent === 'No client is connected.'");
+        await server.Kill();
+        await page.Until("() => document.getElementById('state-word').textContent === 'No answer'");
+        Assert.DoesNotContain(page.Complaints, complaint => !complaint.Contains("net::ERR_", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task The_page_comes_in_less_than_200_kB_and_shows_its_first_candle_within_a_second()
+    {
+        Chromium.SkipUnlessPossible();
+        using var folder = new TemporaryFolder();
+        await using var server = await Simulation(folder);
+        await using var browser = await Chromium.Launch();
+        var fastest = double.MaxValue;
+        for (var attempt = 0; attempt < 10 && fastest >= 1_000; attempt++)
+        {
+            // Nothing of the page before is in the new one's cache. A machine that does much else gets more attempts.
+            var page = await browser.Open(server.Address);
+            await page.UntilDrawn();
+            fastest = Math.Min(fastest, await page.Ask<double>("performance.getEntriesByName('first candle')[0].startTime"));
+            var bytes = await page.Ask<double>("[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].filter(each => !each.name.includes('/hubs/')).reduce((sum, each) => sum + each.transferSize, 0)");
+            Assert.InRange(bytes, 10_000, 200_000);
+            TestContext.Current.TestOutputHelper?.WriteLine($"{bytes} bytes, first candle after {fastest:F0} ms");
+            await page.Close();
+        }
+
+        Assert.True(fastest < 1_000, $"the first candle came after {fastest:F0} ms");
+    }
+
+    [Theory]
+    [InlineData("br", "br")]
+    [InlineData("gzip, deflate", "gzip")]
+    [InlineData("br;q=0, gzip", "gzip")]
+    [InlineData("", null)]
+    public async Task Each_file_of_the_page_comes_as_the_client_takes_it(string accepted, string? encoding)
+    {
+        Assert.SkipUnless(File.Exists(Path.Combine(Chromium.PagePath, "index.html")), "the chart page is not built (npm is needed)");
+        using var folder = new TemporaryFolder();
+        await using var server = await Simulation(folder);
+        foreach (var path in (string[])["/", "/status", .. Directory.GetFiles(Path.Combine(Chromium.PagePath, "assets"), "*.js").Select(file => "/assets/" + Path.GetFileName(file))])
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, path);
+            request.Headers.TryAddWithoutValidation("Accept-Encoding", accepted);
+            using var response = await server.Http.SendAsync(request);
+            Assert.Equal(encoding is null ? [] : [encoding], response.Content.Headers.ContentEncoding);
+            Assert.Equal("Accept-Encoding", Assert.Single(response.Headers.Vary));
+            Assert.Equal(path.EndsWith(".js", StringComparison.Ordinal) ? "text/javascript" : "text/html", response.Content.Headers.ContentType?.MediaType);
+            await using var body = await response.Content.ReadAsStreamAsync();
+            await using Stream plain = encoding switch { "br" => new BrotliStream(body, CompressionMode.Decompress), "gzip" => new GZipStream(body, CompressionMode.Decompress), _ => body };
+            using var text = new StreamReader(plain);
+            var file = path switch { "/" => "index.html", "/status" => "status.html", _ => path[1..] };
+            Assert.Equal(await File.ReadAllTextAsync(Path.Combine(Chromium.PagePath, file)), await text.ReadToEndAsync());
+        }
     }
 
     private const string Colours = """

@@ -27,6 +27,7 @@ let frame = 0;
 let lastPrice: number | undefined;
 let dayBase: { symbol: string; close: number } | undefined;
 let dayAsked = 0;
+let drewCandle = false;
 const names = new Map<string, SymbolInfo>();
 
 // All drawing happens here, once per animation frame at most.
@@ -221,6 +222,11 @@ async function refreshDay(): Promise<void> {
 function render(): void {
   frame = 0;
   for (const panel of panels) panel.draw(linkState, linkReason);
+  if (!drewCandle && panels.some((panel) => panel.store.newest !== undefined)) {
+    drewCandle = true;
+    performance.mark("first candle");
+  }
+
   renderHead();
   renderState();
   // Changes of the sessions themselves, such as trimming, may have asked for another frame: it is this one.
