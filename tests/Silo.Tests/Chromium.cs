@@ -142,6 +142,9 @@ internal sealed class WatchedPage
 
     public Task Click(string selector) => Chromium.Within(_page.ClickAsync(selector));
 
+    /// <summary>Moves the pointer to the middle of an element.</summary>
+    public Task Hover(string selector) => Chromium.Within(_page.HoverAsync(selector));
+
     public Task Press(string key) => Chromium.Within(_page.Keyboard.PressAsync(key));
 
     public Task Type(string text) => Chromium.Within(_page.Keyboard.TypeAsync(text));

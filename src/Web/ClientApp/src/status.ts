@@ -173,9 +173,9 @@ function show(now: Reading, last: Reading): void {
     // A recording's clock is the past it plays, and says nothing of lag. Both clocks are the server's.
     const behind = source.clock === undefined || source.clock <= 0 || source.kind === "Replay" ? "—" : span(Math.max(0, (now.time - source.clock) / 1_000));
     const slots = source.details?.["lagSlots"];
-    const lag = slots === undefined ? behind : `${behind}, ${slots} slots`;
+    const lag = slots === undefined ? behind : `${behind}, ${slots} slots to verify`;
     const gaps = source.details?.["gaps"] ?? (source.details?.["slot"] === undefined ? "—" : "0");
-    return [source.name + (source.name.toLowerCase() === source.kind.toLowerCase() ? "" : ` (${source.kind})`), [source.state, STATES[source.state] ?? ""], source.details?.["slot"] ?? "—", lag, [gaps, gaps === "0" || gaps === "—" ? "" : "warn"], [source.details?.["lastRepair"] ?? "—", "words"], count(source.trades), rate(trades), count(source.skipped), count(source.duplicates), count(source.late), count(source.mints), [more, "words"]];
+    return [source.name + (source.name.toLowerCase() === source.kind.toLowerCase() ? "" : ` (${source.kind})`), [source.state, STATES[source.state] ?? ""], source.details?.["slot"] ?? "—", lag, [gaps, gaps === "0" || gaps === "—" ? "" : "warn"], source.details?.["lastRepair"] ?? "—", count(source.trades), rate(trades), count(source.skipped), count(source.duplicates), count(source.late), count(source.mints), [more, "words"]];
   }));
   rows("wires", Object.entries(web.connections_by_wire).map(([wire, connections]) => [wire, count(connections)]), "No client is connected.");
   rows("ended", Object.entries(web.sessions_ended).filter(([, value]) => value > 0).map(([reason, value]) => [reason.replaceAll("_", " "), count(value)]), "None so far.");
