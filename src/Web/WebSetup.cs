@@ -53,6 +53,7 @@ public static class WebSetup
         services.AddHostedService(provider => provider.GetRequiredService<MetricRoutes>());
         services.AddKlineOpenApi();
         services.AddSingleton<HealthRoutes>();
+        services.AddSingleton<OperatorStatus>();
         services.AddSingleton<StorageHealth>();
         services.AddSingleton<SourceMonitor>();
         services.AddHostedService(provider => provider.GetRequiredService<SourceMonitor>());
@@ -146,6 +147,7 @@ public static class WebSetup
         services.GetRequiredService<KlineRoutes>().Map(app);
         services.GetRequiredService<CompatRoutes>().Map(app);
         services.GetRequiredService<StatusRoutes>().Map(app);
+        services.GetRequiredService<OperatorStatus>().Map(app);
         services.GetRequiredService<UdfRoutes>().Map(app);
         services.GetRequiredService<TokenRoutes>().Map(app);
         services.GetRequiredService<MetricRoutes>().Map(app);

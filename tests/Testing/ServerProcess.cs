@@ -130,10 +130,11 @@ public sealed partial class ServerProcess : IAsyncDisposable
     }
 
     /// <summary>All klines of a query, page by page.</summary>
-    public async Task<List<JsonElement>> GetKlines(string symbol, string interval, long from, long to)
+    /// <param name="exact">Prices and volumes as decimal strings instead of numbers.</param>
+    public async Task<List<JsonElement>> GetKlines(string symbol, string interval, long from, long to, bool exact = true)
     {
         var result = new List<JsonElement>();
-        var query = $"/api/v1/klines/{symbol}/{interval}?from={from}&to={to}&limit=1000&exact=true";
+        var query = $"/api/v1/klines/{symbol}/{interval}?from={from}&to={to}&limit=1000&exact={(exact ? "true" : "false")}";
         var cursor = "";
         while (true)
         {

@@ -109,7 +109,7 @@ internal sealed class HealthRoutes(HealthCheckService checks, SourceMonitor moni
     }
 
     private async Task Ready(HttpContext context) =>
-        await Write(context, await checks.CheckHealthAsync(check => check.Tags.Contains(ReadyTag), context.RequestAborted));
+        await Write(context, await Check(context.RequestAborted));
 
     private async Task Write(HttpContext context, HealthReport? report)
     {
@@ -120,39 +120,48 @@ internal sealed class HealthRoutes(HealthCheckService checks, SourceMonitor moni
         response.Headers.CacheControl = "no-store";
         using (var json = new Utf8JsonWriter(response.BodyWriter, new JsonWriterOptions { SkipValidation = true }))
         {
-            json.WriteStartObject();
-            json.WriteString("status", status switch { HealthStatus.Healthy => "ok", HealthStatus.Degraded => "degraded", _ => "unavailable" });
-            json.WriteNumber("uptime", Math.Floor(time.GetElapsedTime(_started).TotalSeconds));
-            json.WriteNumber("connections", counters.Connections);
-            json.WriteNumber("subscriptions", counters.Subscriptions);
-            json.WriteNumber("memory_usage", Environment.WorkingSet);
-            json.WriteString("version", Version);
-            json.WriteString("engine", options.Value.Engine);
-            json.WriteStartArray("sources");
-            for (var i = 0; i < monitor.Sources.Length; i++)
-            {
-                WriteSource(json, monitor.Sources[i], monitor.Statuses[i]);
-            }
-
-            json.WriteEndArray();
-            if (report is not null)
-            {
-                json.WriteStartArray("problems");
-                foreach (var (name, entry) in report.Entries)
-                {
-                    if (entry.Status != HealthStatus.Healthy)
-                    {
-                        json.WriteStringValue(name + ": " + (entry.Description ?? entry.Exception?.Message ?? entry.Status.ToString()));
-                    }
-                }
-
-                json.WriteEndArray();
-            }
-
-            json.WriteEndObject();
+            WriteReport(json, report);
         }
 
         await response.BodyWriter.FlushAsync(context.RequestAborted);
+    }
+
+    /// <summary>Asks every check that counts for readiness.</summary>
+    public Task<HealthReport> Check(CancellationToken cancellationToken) => checks.CheckHealthAsync(check => check.Tags.Contains(ReadyTag), cancellationToken);
+
+    /// <summary>Writes what <c>/health</c> answers; without a report, what <c>/health/live</c> does.</summary>
+    public void WriteReport(Utf8JsonWriter json, HealthReport? report)
+    {
+        json.WriteStartObject();
+        json.WriteString("status", (report?.Status ?? HealthStatus.Healthy) switch { HealthStatus.Healthy => "ok", HealthStatus.Degraded => "degraded", _ => "unavailable" });
+        json.WriteNumber("uptime", Math.Floor(time.GetElapsedTime(_started).TotalSeconds));
+        json.WriteNumber("connections", counters.Connections);
+        json.WriteNumber("subscriptions", counters.Subscriptions);
+        json.WriteNumber("memory_usage", Environment.WorkingSet);
+        json.WriteString("version", Version);
+        json.WriteString("engine", options.Value.Engine);
+        json.WriteStartArray("sources");
+        for (var i = 0; i < monitor.Sources.Length; i++)
+        {
+            WriteSource(json, monitor.Sources[i], monitor.Statuses[i]);
+        }
+
+        json.WriteEndArray();
+        if (report is not null)
+        {
+            json.WriteStartArray("problems");
+            foreach (var (name, entry) in report.Entries)
+            {
+                if (entry.Status != HealthStatus.Healthy)
+                {
+                    json.WriteStringValue(name + ": " + (entry.Description ?? entry.Exception?.Message ?? entry.Status.ToString()));
+                }
+            }
+
+            json.WriteEndArray();
+        }
+
+        json.WriteEndObject();
     }
 
     private static void WriteSource(Utf8JsonWriter json, SourceDescription source, SourceStatus? status)

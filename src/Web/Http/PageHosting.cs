@@ -35,20 +35,31 @@ internal static class PageHosting
             return;
         }
 
-        var status = Path.Combine(Path.GetFullPath(path), "status.html");
+        var root = Path.GetFullPath(path);
         app.MapGet("/status", (RequestDelegate)(context =>
         {
             Secure(context.Response);
             context.Response.Headers.CacheControl = "no-cache";
             context.Response.ContentType = "text/html; charset=utf-8";
-            return context.Response.SendFileAsync(status, context.RequestAborted);
+            var compressed = CompressedPage.Choose(root, "/status.html", context);
+            return context.Response.SendFileAsync(root + (compressed ?? "/status.html"), context.RequestAborted);
         })).Needs(AccessLevel.Operator, rateLimited: false);
 
-        var files = new PhysicalFileProvider(Path.GetFullPath(path));
+        var files = new PhysicalFileProvider(root);
         app.UseDefaultFiles(new DefaultFilesOptions { FileProvider = files, DefaultFileNames = ["index.html"] });
+        app.Use((context, next) =>
+        {
+            if (context.GetEndpoint() is null && CompressedPage.Choose(root, context.Request.Path.Value ?? "", context) is { } compressed)
+            {
+                context.Request.Path = compressed;
+            }
+
+            return next(context);
+        });
         app.UseStaticFiles(new StaticFileOptions
         {
             FileProvider = files,
+            ContentTypeProvider = CompressedPage.ContentTypes,
             OnPrepareResponse = static context =>
             {
                 Secure(context.Context.Response);

@@ -73,6 +73,7 @@ public sealed class AccessTests
     [Theory]
     [InlineData("/metrics")]
     [InlineData("/api/kline/subscriptions")]
+    [InlineData("/api/v1/status")]
     public async Task Operators_route_answers_this_machine_or_an_operators_key(string path)
     {
         await using var on = await AccessHost.Start();

@@ -79,6 +79,7 @@ public sealed class OpenApiTests
             ("KlineStatus", "/api/kline/status"),
             ("KlineStats", "/api/kline/stats"),
             ("SocketMetrics", "/api/ws/metrics"),
+            ("OperatorStatus", "/api/v1/status"),
             ("KlineSubscriptions", "/api/kline/subscriptions"),
             ("UdfConfig", "/udf/config"),
             ("UdfFound", "/udf/search"),

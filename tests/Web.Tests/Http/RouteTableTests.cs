@@ -23,6 +23,7 @@ public sealed class RouteTableTests
         ("/api/v1/symbols", "GET", "/api/v1/symbols?limit=1001", 400, Problem, "1 to 1000"),
         ("/api/v1/symbols", "GET", "/api/v1/symbols?query=" + "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 400, Problem, "at most 100"),
         ("/api/v1/symbols", "DELETE", "/api/v1/symbols", 405, Problem, "405"),
+        ("/api/v1/status", "POST", "/api/v1/status", 405, Problem, "405"),
         ("/api/v1/tokens", "POST", "/api/v1/tokens", 403, Problem, "1005"),
         ("/api/v1/tokens", "GET", "/api/v1/tokens", 405, Problem, "405"),
         ("/api/kline", "GET", "/api/kline", 400, "text/plain", "missing field `mint`"),

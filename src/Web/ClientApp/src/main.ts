@@ -3,6 +3,7 @@ import { signalr } from "@kline-orleans/client/signalr";
 import { readAccessKey, writeAccessKey } from "./data/accessKey";
 import { SourceKinds } from "./data/sourceKinds";
 import { MOST_CHARTS, readPlaces, writePlaces } from "./view/address";
+import type { Drawn } from "./view/chartView";
 import { feedWords } from "./view/feedWords";
 import { change, dateTime, exact, price, shortMint, timeOfDay, volume } from "./view/format";
 import { Panel, setText } from "./view/panel";
@@ -26,6 +27,7 @@ let frame = 0;
 let lastPrice: number | undefined;
 let dayBase: { symbol: string; close: number } | undefined;
 let dayAsked = 0;
+let drewCandle = false;
 const names = new Map<string, SymbolInfo>();
 
 // All drawing happens here, once per animation frame at most.
@@ -220,6 +222,11 @@ async function refreshDay(): Promise<void> {
 function render(): void {
   frame = 0;
   for (const panel of panels) panel.draw(linkState, linkReason);
+  if (!drewCandle && panels.some((panel) => panel.store.newest !== undefined)) {
+    drewCandle = true;
+    performance.mark("first candle");
+  }
+
   renderHead();
   renderState();
   // Changes of the sessions themselves, such as trimming, may have asked for another frame: it is this one.
@@ -386,7 +393,7 @@ declare global {
       readonly symbol: string | undefined;
       readonly interval: Interval;
       readonly state: { link: LinkState; feed: FeedState | undefined; simulated: boolean | undefined; epoch: number | string | undefined; seq: number | undefined; historyComplete: boolean; updates: number };
-      readonly charts: { symbol: string | undefined; interval: Interval; klines: Kline[] }[];
+      readonly charts: { symbol: string | undefined; interval: Interval; historyComplete: boolean; klines: Kline[]; drawn: Drawn[] }[];
       klines(): Kline[];
     };
   }
@@ -396,7 +403,7 @@ Object.defineProperty(window, "__kline", {
   value: Object.freeze({
     get symbol() { return focused.symbol; },
     get interval() { return focused.interval; },
-    get charts() { return panels.map(({ symbol, interval, store }) => ({ symbol, interval, klines: store.all.map((kline) => ({ ...kline })) })); },
+    get charts() { return panels.map(({ symbol, interval, session, store, chart }) => ({ symbol, interval, historyComplete: session.historyComplete, klines: store.all.map((kline) => ({ ...kline })), drawn: chart.drawn })); },
     get state() {
       const { status, position, historyComplete } = focused.session;
       return { link: linkState, feed: status?.state, simulated: status?.simulated, epoch: position?.epoch, seq: position?.seq, historyComplete, updates: focused.updates };

@@ -1,7 +1,7 @@
-import { parseMetrics, sum, type Sample } from "./data/prometheus";
+import { parseMetrics } from "./data/prometheus";
 import { Plot } from "./view/plot";
 
-// Everything comes from the routes that operators' tools read, too: /health, /api/ws/metrics and /metrics.
+// One question a second, whose answer operators' tools can read, too: /api/v1/status. The list of all metrics is asked for only while it is open.
 
 const PERIOD = 1_000;
 const KEPT = 300;
@@ -20,7 +20,7 @@ interface Source {
   mints?: number;
   progress?: number;
   error?: string | null;
-  details?: Record<string, unknown>;
+  details?: Record<string, string>;
 }
 
 interface Health {
@@ -36,20 +36,29 @@ interface Health {
 interface Web {
   active_connections: number;
   total_subscriptions: number;
-  connections_by_wire?: Record<string, number>;
+  monitored_mints: number;
+  connections_by_wire: Record<string, number>;
+  top_mints: { mint: string; clients: number }[];
   sessions_ended: Record<string, number>;
   latency_ms: Record<string, number>;
   closed_as_slow: number;
   messages: { sent: number; sent_bytes: number; conflated: number; failed: number };
-  [more: string]: unknown;
 }
 
-/** What was read in one round. */
-interface Reading {
+/** What the server answers. Counts go up from the start of its process. */
+interface Answer {
+  /** By the server's clock, in Unix milliseconds. */
   time: number;
   health: Health;
   web: Web;
-  metrics: Sample[];
+  grains: Record<"active" | "tradesApplied" | "tradesDuplicate" | "tradesLate" | "updates" | "saves" | "savesFailed" | "klinesArchived" | "klinesUnarchived", number>;
+  storage: Partial<Record<"fileBytes" | "queueLength" | "rowsWritten" | "commits" | "writesFailed", number>>;
+  process: Record<"processorSeconds" | "memoryBytes" | "managedBytes", number>;
+}
+
+/** What was read in one round, and when. */
+interface Reading extends Answer {
+  at: number;
 }
 
 const byId = <T extends HTMLElement = HTMLElement>(id: string): T => document.getElementById(id) as T;
@@ -76,27 +85,30 @@ interface Tile {
   show(value: number | undefined): string;
 }
 
-const perSecond = (name: string, where?: Record<string, string>) => (now: Reading, before: Reading): number | undefined => {
-  const [a, b] = [sum(before.metrics, name, where), sum(now.metrics, name, where)];
+const perSecond = (counter: (reading: Reading) => number | undefined) => (now: Reading, before: Reading): number | undefined => {
+  const [a, b] = [counter(before), counter(now)];
   // A counter that fell was begun anew: the server restarted.
-  return a === undefined || b === undefined ? undefined : (Math.max(0, b - a) / (now.time - before.time)) * 1_000;
+  return a === undefined || b === undefined || now.at <= before.at ? undefined : (Math.max(0, b - a) / (now.at - before.at)) * 1_000;
 };
 const TILES: Tile[] = [
   { label: "Connections", value: ({ web }) => web.active_connections, show: count },
   { label: "Subscriptions", value: ({ web }) => web.total_subscriptions, show: count },
-  { label: "Mints followed", value: ({ metrics }) => sum(metrics, "kline_web_mints"), show: count },
-  { label: "Grains active", value: ({ metrics }) => sum(metrics, "kline_grains_active"), show: count },
-  { label: "Trades/s into grains", value: perSecond("kline_trades_total", { result: "applied" }), show: rate },
-  { label: "Messages/s to clients", value: perSecond("kline_web_messages_sent_total"), show: rate },
-  { label: "Bytes/s to clients", value: perSecond("kline_web_sent_bytes_total"), show: bytes },
-  { label: "Conflated/s", value: perSecond("kline_web_messages_conflated_total"), show: rate },
+  { label: "Mints followed", value: ({ web }) => web.monitored_mints, show: count },
+  { label: "Grains active", value: ({ grains }) => grains.active, show: count },
+  { label: "Trades/s into grains", value: perSecond(({ grains }) => grains.tradesApplied), show: rate },
+  { label: "Updates/s of followed mints", value: perSecond(({ grains }) => grains.updates), show: rate },
+  { label: "Messages/s to clients", value: perSecond(({ web }) => web.messages.sent), show: rate },
+  { label: "Bytes/s to clients", value: perSecond(({ web }) => web.messages.sent_bytes), show: bytes },
+  { label: "Conflated/s", value: perSecond(({ web }) => web.messages.conflated), show: rate },
   { label: "Closed as slow", value: ({ web }) => web.closed_as_slow, show: count },
   { label: "Update to client, p50", value: ({ web }) => web.latency_ms["p50"], show: milliseconds },
   { label: "Update to client, p99", value: ({ web }) => web.latency_ms["p99"], show: milliseconds },
-  { label: "Klines archived/s", value: perSecond("kline_klines_archived_total"), show: rate },
-  { label: "Grain saves/s", value: perSecond("kline_grain_saves_total"), show: rate },
-  { label: "Processor, cores", value: perSecond("process_cpu_seconds_total"), show: rate },
-  { label: "Memory", value: ({ health }) => health.memory_usage, show: bytes },
+  { label: "Update to client, p99.9", value: ({ web }) => web.latency_ms["p999"], show: milliseconds },
+  { label: "Store", value: ({ storage }) => storage.fileBytes, show: bytes },
+  { label: "Rows stored/s", value: perSecond(({ storage }) => storage.rowsWritten), show: rate },
+  { label: "Final klines not stored yet", value: ({ grains }) => grains.klinesUnarchived, show: count },
+  { label: "Processor, cores", value: perSecond(({ process }) => process.processorSeconds), show: rate },
+  { label: "Memory", value: ({ process }) => process.memoryBytes, show: bytes },
 ];
 
 const tiles = TILES.map((tile) => {
@@ -113,31 +125,30 @@ const tiles = TILES.map((tile) => {
 
 const STATES: Record<string, string> = { live: "good", ended: "good", replaying: "busy", backfilling: "busy", starting: "busy", stale: "warn", closed: "warn", failed: "bad" };
 
+/** Details of a source that have a column of their own. */
+const SHOWN = new Set(["slot", "lagSlots", "gaps", "lastRepair"]);
+
 let before: Reading | undefined;
 
-async function read(): Promise<Reading> {
-  const ask = async (path: string): Promise<Response> => {
-    const response = await fetch(new URL(path, document.baseURI), { cache: "no-store" });
-    // Health answers 503 with its reasons; the others have nothing to say then.
-    if (!response.ok && !(path === "health" && response.status === 503)) throw new Error(`/${path} answers ${response.status}`);
-    return response;
-  };
-  const [health, web, metrics] = await Promise.all([ask("health"), ask("api/ws/metrics"), ask("metrics")]);
-  return { time: performance.now(), health: await health.json() as Health, web: (await web.json() as { data: Web }).data, metrics: parseMetrics(await metrics.text()) };
+async function ask(path: string): Promise<Response> {
+  const response = await fetch(new URL(path, document.baseURI), { cache: "no-store" });
+  if (!response.ok) throw new Error(`/${path} answers ${response.status}`);
+  return response;
 }
 
 async function round(): Promise<void> {
   try {
-    const now = await read();
+    const now: Reading = { ...await (await ask("api/v1/status")).json() as Answer, at: performance.now() };
     show(now, before ?? now);
     before = now;
+    if ((document.querySelector("details") as HTMLDetailsElement).open) showMetrics(await (await ask("metrics")).text());
   } catch (error) {
     setState("No answer", "bad", [error instanceof Error ? error.message : String(error)]);
   }
 }
 
 function show(now: Reading, last: Reading): void {
-  const { health, web, metrics } = now;
+  const { health, web } = now;
   setState(health.status === "ok" ? "All well" : health.status === "degraded" ? "Degraded" : "Not ready", health.status === "ok" ? "good" : health.status === "degraded" ? "warn" : "bad", health.problems ?? []);
   byId("about").textContent = `${health.version} on ${health.engine}, up ${span(health.uptime)}`;
   if (now !== last) {
@@ -150,26 +161,35 @@ function show(now: Reading, last: Reading): void {
 
   rows("sources", health.sources.map((source) => {
     const earlier = last.health.sources.find(({ name }) => name === source.name);
-    const seconds = (now.time - last.time) / 1_000;
+    const seconds = (now.at - last.at) / 1_000;
     const trades = earlier?.trades === undefined || source.trades === undefined || seconds <= 0 ? undefined : Math.max(0, source.trades - earlier.trades) / seconds;
     const more = [
       source.simulated ? "simulated" : "",
       source.progress === undefined ? "" : `${Math.floor(source.progress * 100)} % read`,
-      ...Object.entries(source.details ?? {}).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`),
+      ...Object.entries(source.details ?? {}).filter(([name]) => !SHOWN.has(name)).map(([name, value]) => `${name} ${value}`),
       ...Object.entries(source.skippedByReason ?? {}).filter(([, value]) => value > 0).map(([name, value]) => `${name}: ${count(value)}`),
       source.error ?? "",
     ].filter((text) => text !== "").join(" · ");
-    // A recording's clock is the past it plays, and says nothing of lag.
-    const behind = source.clock === undefined || source.clock <= 0 || source.kind === "Replay" ? "—" : span(Math.max(0, (Date.now() - source.clock) / 1_000));
-    return [source.name + (source.name.toLowerCase() === source.kind.toLowerCase() ? "" : ` (${source.kind})`), [source.state, STATES[source.state] ?? ""], behind, count(source.trades), rate(trades), count(source.skipped), count(source.duplicates), count(source.late), count(source.mints), [more, "words"]];
+    // A recording's clock is the past it plays, and says nothing of lag. Both clocks are the server's.
+    const behind = source.clock === undefined || source.clock <= 0 || source.kind === "Replay" ? "—" : span(Math.max(0, (now.time - source.clock) / 1_000));
+    const slots = source.details?.["lagSlots"];
+    const lag = slots === undefined ? behind : `${behind}, ${slots} slots to verify`;
+    const gaps = source.details?.["gaps"] ?? (source.details?.["slot"] === undefined ? "—" : "0");
+    return [source.name + (source.name.toLowerCase() === source.kind.toLowerCase() ? "" : ` (${source.kind})`), [source.state, STATES[source.state] ?? ""], source.details?.["slot"] ?? "—", lag, [gaps, gaps === "0" || gaps === "—" ? "" : "warn"], source.details?.["lastRepair"] ?? "—", count(source.trades), rate(trades), count(source.skipped), count(source.duplicates), count(source.late), count(source.mints), [more, "words"]];
   }));
-  rows("wires", Object.entries(web.connections_by_wire ?? {}).map(([wire, connections]) => [wire, count(connections)]), "No client is connected.");
+  rows("wires", Object.entries(web.connections_by_wire).map(([wire, connections]) => [wire, count(connections)]), "No client is connected.");
   rows("ended", Object.entries(web.sessions_ended).filter(([, value]) => value > 0).map(([reason, value]) => [reason.replaceAll("_", " "), count(value)]), "None so far.");
-  const top = (web["top_mints"] ?? []) as { mint?: string; symbol?: string; clients?: number; subscribers?: number }[];
-  rows("top", top.map((mint) => [mint.symbol ?? mint.mint ?? "", count(mint.clients ?? mint.subscribers)]), "Nobody follows any.");
-  if ((document.querySelector("details") as HTMLDetailsElement).open) {
-    rows("metrics", metrics.filter(({ name }) => !name.endsWith("_bucket")).map(({ name, labels, value }) => [name, [Object.entries(labels).map(([key, text]) => `${key}=${text}`).join(", "), "words"], short.format(value)]));
-  }
+  rows("top", web.top_mints.map(({ mint, clients }) => [mint, count(clients)]), "Nobody follows any.");
+  const { storage, grains } = now;
+  rows("storage", [
+    ["Size", bytes(storage.fileBytes)], ["Writes that wait", count(storage.queueLength)], ["Rows written", count(storage.rowsWritten)], ["Commits", count(storage.commits)],
+    ["Writes refused", [count(storage.writesFailed), storage.writesFailed ? "warn" : ""]], ["Grains' saves", count(grains.saves)], ["Saves that failed", [count(grains.savesFailed), grains.savesFailed > 0 ? "warn" : ""]],
+    ["Klines archived", count(grains.klinesArchived)],
+  ]);
+}
+
+function showMetrics(text: string): void {
+  rows("metrics", parseMetrics(text).filter(({ name }) => !name.endsWith("_bucket")).map(({ name, labels, value }) => [name, [Object.entries(labels).map(([key, label]) => `${key}=${label}`).join(", "), "words"], short.format(value)]));
 }
 
 function setState(word: string, tone: string, problems: readonly string[]): void {

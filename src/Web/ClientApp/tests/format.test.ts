@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { axisPrices, change, decimalsFor, exact, fine, price, shortMint, volume } from "../src/view/format";
+import { axisPrices, change, decimalsFor, exact, exactPrice, fine, price, shortMint, volume } from "../src/view/format";
 import { readRefusal, retryDelay } from "@kline-orleans/client";
 import { feedWords } from "../src/view/feedWords";
 
@@ -9,6 +9,12 @@ describe("format", () => {
     expect(exact(0.00222901)).toBe("0.00222901");
     expect(exact(64250.5)).toBe("64,250.5");
     expect(exact(1.5e22)).toBe("15,000,000,000,000,000,000,000");
+  });
+
+  test("an exact price has every digit, with a long run of zeros counted", () => {
+    expect(exactPrice(8.524323816123457e-8)).toBe("0.0₇8524323816123457");
+    expect(exactPrice(0.000123)).toBe("0.000123");
+    expect(exactPrice(64250.123456789)).toBe("64,250.123456789");
   });
 
   test("price follows the size of the value", () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseMetrics, sum } from "../src/data/prometheus";
+import { parseMetrics } from "../src/data/prometheus";
 
 const TEXT = `# HELP kline_trades_total Trades that reached a grain.
 # TYPE kline_trades_total counter
@@ -17,11 +17,4 @@ test("series are read with their labels, escapes and times", () => {
     { name: "up", labels: {}, value: 1 },
     { name: "big", labels: {}, value: Infinity },
   ]);
-});
-
-test("a metric is summed over its series, or over those that labels name", () => {
-  const samples = parseMetrics(TEXT);
-  expect(sum(samples, "kline_trades_total")).toBe(15);
-  expect(sum(samples, "kline_trades_total", { result: "late" })).toBe(3);
-  expect(sum(samples, "none")).toBeUndefined();
 });

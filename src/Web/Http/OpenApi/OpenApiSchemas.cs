@@ -114,6 +114,12 @@ internal static class OpenApiSchemas
                 "sessions_ended": { "type": "object", "additionalProperties": { "type": "integer" } },
                 "closed_as_slow": { "type": "integer" },
                 "latency_ms": { "type": "object", "properties": { "count": { "type": "integer" }, "p50": { "type": "number" }, "p90": { "type": "number" }, "p95": { "type": "number" }, "p99": { "type": "number" }, "p999": { "type": "number" }, "max": { "type": "number" } } } } } } },
+            "OperatorStatus": { "type": "object", "required": ["time", "health", "web", "grains", "storage", "process"], "properties": {
+              "time": { "type": "integer", "format": "int64", "description": "Unix milliseconds." },
+              "health": { "type": "object", "description": "As /health." }, "web": { "type": "object", "description": "As data of /api/ws/metrics." },
+              "grains": { "type": "object", "additionalProperties": { "type": "number" } },
+              "storage": { "type": "object", "description": "Empty where the store tells nothing.", "additionalProperties": { "type": "integer" } },
+              "process": { "type": "object", "properties": { "processorSeconds": { "type": "number" }, "memoryBytes": { "type": "integer" }, "managedBytes": { "type": "integer" } } } } },
             "KlineSubscriptions": { "type": "object", "required": ["success", "data", "message"], "properties": {
               "success": { "type": "boolean" }, "message": { "type": "string" }, "data": { "type": "object", "properties": {
                 "timestamp": { "type": "integer" }, "total_connections": { "type": "integer" }, "total_rooms": { "type": "integer" },

@@ -26,14 +26,3 @@ export function parseMetrics(text: string): Sample[] {
 function number(text: string): number {
   return text === "+Inf" ? Infinity : text === "-Inf" ? -Infinity : Number(text);
 }
-
-/** Sum of a metric over its series, of those that `where` names; undefined if there is none. */
-export function sum(samples: readonly Sample[], name: string, where: Readonly<Record<string, string>> = {}): number | undefined {
-  let total: number | undefined;
-  for (const sample of samples) {
-    if (sample.name !== name || Object.entries(where).some(([key, value]) => sample.labels[key] !== value)) continue;
-    total = (total ?? 0) + sample.value;
-  }
-
-  return total;
-}

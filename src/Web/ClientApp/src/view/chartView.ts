@@ -9,6 +9,7 @@ import { cssColor } from "./theme";
 
 const OLDER_MARGIN = 60;
 const RIGHT_BARS = 6;
+const BOTTOM_MARGIN = 0.08;
 
 export interface ChartEvents {
   /** The kline under the crosshair, or undefined when it is outside. */
@@ -17,6 +18,16 @@ export interface ChartEvents {
   needOlder(): void;
   /** Whether the newest kline is in view. */
   following(atEnd: boolean): void;
+}
+
+/** A candle as the chart holds it. */
+export interface Drawn {
+  openTime: number;
+  open: number;
+  high: number;
+  low: number;
+  close: number;
+  volume: number;
 }
 
 /** Candles, and volume bars in a pane below. Draws what the store says changed, when `draw` is called. */
@@ -28,6 +39,7 @@ export class ChartView {
   readonly #events: ChartEvents;
   #interval: Interval = "m1";
   #decimals = -1;
+  #topMargin = 0.12;
   #atEnd = true;
   #hoveredTime: number | undefined;
   #resetRange = true;
@@ -46,8 +58,7 @@ export class ChartView {
         panes: { enableResize: true },
       },
       crosshair: { mode: CrosshairMode.Normal },
-      rightPriceScale: { borderVisible: false, // The legend lies over the top; on a phone it takes three lines.
-      scaleMargins: { top: element.clientWidth < 700 ? 0.2 : 0.12, bottom: 0.08 } },
+      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.12, bottom: BOTTOM_MARGIN } },
       timeScale: { borderVisible: false, rightOffset: RIGHT_BARS, barSpacing: 8, minBarSpacing: 0.8, secondsVisible: true, timeVisible: true },
       localization: { timeFormatter: (time: UTCTimestamp) => dateTime(time * 1_000, intervalSeconds(this.#interval)) },
       kineticScroll: { touch: true, mouse: false },
@@ -116,6 +127,17 @@ export class ChartView {
     if (this.#hoveredTime !== undefined) this.#events.hovered(this.#at(this.#hoveredTime));
   }
 
+  /** Keeps candles out of the uppermost pixels, where the legend lies: on a phone it takes three lines. */
+  leaveRoom(pixels: number): void {
+    const height = this.#chart.panes()[0]!.getHeight();
+    if (height === 0) return;
+    // A small chart has to show candles under its legend all the same.
+    const margin = Math.min(0.45, Math.max(0.08, (pixels + 6) / height));
+    if (Math.abs(margin - this.#topMargin) < 0.01) return;
+    this.#topMargin = margin;
+    this.#candles.priceScale().applyOptions({ scaleMargins: { top: margin, bottom: BOTTOM_MARGIN } });
+  }
+
   scrollToNewest(): void {
     // At once: an animation would be cut short by the next kline that opens.
     this.#chart.timeScale().scrollToPosition(RIGHT_BARS, false);
@@ -139,6 +161,15 @@ export class ChartView {
 
   get atEnd(): boolean {
     return this.#atEnd;
+  }
+
+  /** What the canvas was last given, candle by candle with its volume. */
+  get drawn(): Drawn[] {
+    const bars = this.#volumes.data();
+    return this.#candles.data().flatMap((candle, index) => {
+      const bar = bars[index];
+      return "open" in candle ? [{ openTime: (candle.time as number) * 1_000, open: candle.open, high: candle.high, low: candle.low, close: candle.close, volume: bar !== undefined && "value" in bar && bar.time === candle.time ? bar.value : NaN }] : [];
+    });
   }
 
   #showNewest(): void {

@@ -23,12 +23,20 @@ export function exact(value: number): string {
   return grouped(`${sign}${digits.padEnd(exponent + 1, "0")}`);
 }
 
+/** Every digit of a price, with a long run of zeros counted instead of written. */
+export function exactPrice(value: number): string {
+  return counted(exact(value));
+}
+
 /** A price rounded to `decimals`, with a long run of zeros counted instead of written: 0.00000123 is "0.0₅123". */
 export function price(value: number, decimals: number = decimalsFor(value)): string {
   if (!Number.isFinite(value)) return "—";
-  const text = value.toFixed(Math.max(0, Math.min(20, decimals)));
+  return counted(grouped(value.toFixed(Math.max(0, Math.min(20, decimals)))));
+}
+
+function counted(text: string): string {
   const match = /^(-?)0\.(0+)([1-9]\d*)$/.exec(text);
-  if (match === null || match[2]!.length < MANY_ZEROS) return grouped(text);
+  if (match === null || match[2]!.length < MANY_ZEROS) return text;
   const count = [...String(match[2]!.length)].map((digit) => SUBSCRIPTS[Number(digit)]).join("");
   return `${match[1]}0.0${count}${match[3]}`;
 }

@@ -1,6 +1,6 @@
 import { intervalSeconds, KlineStore, type Interval, type Kline, type KlineClient, type KlineSession, type LinkState } from "@kline-orleans/client";
 import { ChartView } from "./chartView";
-import { change, dateTime, fine, shortMint, volume } from "./format";
+import { change, dateTime, exact, exactPrice, fine, shortMint, volume } from "./format";
 
 const MOST_KLINES = 20_000;
 const KEPT_KLINES = 15_000;
@@ -150,13 +150,16 @@ export class Panel {
     const previous = this.store.all[this.store.indexOf(kline.openTime) - 1];
     legend.dataset["move"] = kline.close >= kline.open ? "up" : "down";
     setText(time, dateTime(kline.openTime, intervalSeconds(this.interval)));
-    setText(fields["open"]!, fine(kline.open));
-    setText(fields["high"]!, fine(kline.high));
-    setText(fields["low"]!, fine(kline.low));
-    setText(fields["close"]!, fine(kline.close));
+    // Under the crosshair with every digit; the newest kline's would jump to and fro.
+    const number = this.#hovered === undefined ? fine : exactPrice;
+    setText(fields["open"]!, number(kline.open));
+    setText(fields["high"]!, number(kline.high));
+    setText(fields["low"]!, number(kline.low));
+    setText(fields["close"]!, number(kline.close));
     setText(fields["change"]!, change(previous?.close ?? kline.open, kline.close));
-    setText(fields["volume"]!, volume(kline.baseVolume));
+    setText(fields["volume"]!, this.#hovered === undefined ? volume(kline.baseVolume) : exact(kline.baseVolume));
     setText(fields["flags"]!, kline.revision > 0 ? `corrected ×${kline.revision}` : kline.isFinal ? "" : "forming");
+    if (this.#hovered === undefined) this.chart.leaveRoom(legend.offsetTop - this.#parts.canvas.offsetTop + legend.offsetHeight);
   }
 
   #drawNotice(link: LinkState, reason: string | undefined): void {

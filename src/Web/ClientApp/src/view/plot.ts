@@ -1,5 +1,8 @@
 import { cssColor } from "./theme";
 
+/** As many values as the plot is wide for at least: the first ones stand at the right. */
+const FEWEST = 60;
+
 /** The last values of a figure as a small area, the newest at the right. */
 export class Plot {
   readonly element = document.createElement("canvas");
@@ -27,7 +30,7 @@ export class Plot {
     const context = element.getContext("2d")!;
     context.scale(ratio, ratio);
     const highest = Math.max(...this.#values, 1e-9);
-    const step = width / (this.#most - 1);
+    const step = width / (Math.max(FEWEST, this.#values.length) - 1);
     const at = (index: number): [number, number] => [width - (this.#values.length - 1 - index) * step, height - 1 - (this.#values[index]! / highest) * (height - 3)];
     context.beginPath();
     this.#values.forEach((_, index) => context.lineTo(...at(index)));
