@@ -5,8 +5,6 @@ using KlineOrleans.Contracts;
 using KlineOrleans.Storage;
 using Orleans.Configuration;
 using Orleans.Dashboard;
-using Orleans.Hosting;
-using Orleans.Runtime;
 using Orleans.Storage;
 
 namespace KlineOrleans.Silo.Setup;
