@@ -307,6 +307,7 @@ public class KlineGrainTests
             await Task.Delay(TimeSpan.FromMilliseconds(2), TimeProvider.System, TestContext.Current.CancellationToken);
         }
 
+        await host.Engine.CollectIdle();
         Assert.Equal(activation, (await Ingest(host, Trade(0, 0))).Activation);
         _storage.Before = null;
         await FakeMints.Until(_time, () => Task.FromResult(_archive.AllOf(TradeMaker.Symbol).Count > 0));
@@ -317,6 +318,7 @@ public class KlineGrainTests
             await Task.Delay(TimeSpan.FromMilliseconds(2), TimeProvider.System, TestContext.Current.CancellationToken);
         }
 
+        await host.Engine.CollectIdle();
         Assert.NotEqual(activation, (await Ingest(host, Trade(0, 0))).Activation);
         Assert.Equal(reads + 1, _storage.Reads);
     }
