@@ -55,7 +55,18 @@ internal static class Startup
             }
 
             await using var app = Compose(args);
-            await app.RunAsync();
+            try
+            {
+                await app.StartAsync();
+            }
+            catch
+            {
+                // What did start ends before the services that it works with are gone.
+                await StopStarted(app);
+                throw;
+            }
+
+            await app.WaitForShutdownAsync();
             return Stopped;
         }
         catch (ConfigurationException error)
@@ -77,6 +88,18 @@ internal static class Startup
         catch (InvalidOperationException error) when (UnreadableSetting.TryDescribe(error, out var line))
         {
             return await Refuse(BadSetting, [line]);
+        }
+    }
+
+    private static async Task StopStarted(WebApplication app)
+    {
+        try
+        {
+            await app.StopAsync();
+        }
+        catch (Exception)
+        {
+            // Why it did not start is what an operator must hear.
         }
     }
 
