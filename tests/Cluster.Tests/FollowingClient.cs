@@ -7,12 +7,14 @@ using System.Text.Json;
 namespace KlineOrleans.Cluster.Tests;
 
 /// <summary>A client of the raw WebSocket that follows one mint in one interval, comes back when its front goes, and keeps account of what it was told.</summary>
-internal sealed class FollowingClient(Uri[] fronts, int first, string symbol, string interval) : IAsyncDisposable
+internal sealed class FollowingClient(Uri[] fronts, Func<int, Task> isUp, int first, string symbol, string interval) : IAsyncDisposable
 {
     private readonly CancellationTokenSource _stop = new();
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly HashSet<(long Time, int Revision)> _finals = [];
     private readonly Lock _lock = new();
+    private readonly List<(Func<FollowingClient, bool> Condition, TaskCompletionSource Holds)> _awaited = [];
+    private long? _heardAt;
     private Task _reading = Task.CompletedTask;
     private (long Epoch, long Seq) _position;
 
@@ -29,8 +31,8 @@ internal sealed class FollowingClient(Uri[] fronts, int first, string symbol, st
     /// <summary>Updates at a position that is not after the one before.</summary>
     public int Reordered { get; private set; }
 
-    /// <summary>A final kline told again, live and unchanged.</summary>
-    public int Doubled { get; private set; }
+    /// <summary>Final klines told again, live and unchanged.</summary>
+    public List<string> Doubled { get; } = [];
 
     /// <summary>Live updates of a forming kline that hold fewer trades than the client knew: the grain came back from an older state.</summary>
     public int Regressed { get; private set; }
@@ -41,8 +43,54 @@ internal sealed class FollowingClient(Uri[] fronts, int first, string symbol, st
     /// <summary>The longest time from losing a connection to the confirmation of the next subscription.</summary>
     public TimeSpan LongestWait { get; private set; }
 
-    /// <summary>When something was last told.</summary>
-    public long HeardAt { get; private set; } = Stopwatch.GetTimestamp();
+    /// <summary>The longest time between two updates.</summary>
+    public TimeSpan LongestSilence { get; private set; }
+
+    /// <summary>Completes once a condition holds after a message; at once if it holds now.</summary>
+    public Task Until(Func<FollowingClient, bool> condition)
+    {
+        lock (_lock)
+        {
+            if (condition(this))
+            {
+                return Task.CompletedTask;
+            }
+
+            var holds = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _awaited.Add((condition, holds));
+            return holds.Task;
+        }
+    }
+
+    /// <summary>Completes with the next update.</summary>
+    public Task Hears()
+    {
+        var before = Updates;
+        return Until(c => c.Updates > before);
+    }
+
+    /// <summary>What this client was not told of <paramref name="stored"/> final klines (trades and revision by open time), from the first kline on that it was told.</summary>
+    public List<string> Misses(IReadOnlyDictionary<long, (long Trades, long Revision)> stored)
+    {
+        lock (_lock)
+        {
+            var misses = new List<string>();
+            var first = Klines.Keys.DefaultIfEmpty(long.MaxValue).Min();
+            foreach (var (time, (trades, revision)) in stored.Where(s => s.Key >= first))
+            {
+                if (!Klines.TryGetValue(time, out var known))
+                {
+                    misses.Add($"{symbol} {time}: never told");
+                }
+                else if (known.GetProperty("trade_count").GetInt64() != trades || known.GetProperty("revision").GetInt64() != revision || !known.GetProperty("is_final").GetBoolean())
+                {
+                    misses.Add($"{symbol} {time}: told {known}, stored {trades} trades, revision {revision}");
+                }
+            }
+
+            return misses;
+        }
+    }
 
     public void Start() => _reading = Task.Run(Run, CancellationToken.None);
 
@@ -84,7 +132,7 @@ internal sealed class FollowingClient(Uri[] fronts, int first, string symbol, st
                 Reconnects++;
                 lost ??= Stopwatch.GetTimestamp();
                 front = (front + 1) % fronts.Length;
-                await Task.Delay(TimeSpan.FromMilliseconds(100), TimeProvider.System, CancellationToken.None);
+                await isUp(front).WaitAsync(_stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
     }
@@ -111,7 +159,6 @@ internal sealed class FollowingClient(Uri[] fronts, int first, string symbol, st
             var root = message.RootElement;
             lock (_lock)
             {
-                HeardAt = Stopwatch.GetTimestamp();
                 switch (root.GetProperty("type").GetString())
                 {
                     case "subscription_confirmed":
@@ -137,6 +184,8 @@ internal sealed class FollowingClient(Uri[] fronts, int first, string symbol, st
                     case "error":
                         throw new InvalidOperationException($"{symbol}: {root}");
                 }
+
+                _awaited.RemoveAll(a => a.Condition(this) && a.Holds.TrySetResult());
             }
         }
     }
@@ -144,6 +193,13 @@ internal sealed class FollowingClient(Uri[] fronts, int first, string symbol, st
     private void Take(JsonElement data)
     {
         Updates++;
+        var now = Stopwatch.GetTimestamp();
+        if (_heardAt is { } before && Stopwatch.GetElapsedTime(before, now) is var silence && silence > LongestSilence)
+        {
+            LongestSilence = silence;
+        }
+
+        _heardAt = now;
         var position = (data.GetProperty("epoch").GetInt64(), data.GetProperty("seq").GetInt64());
         var kline = data.GetProperty("data").Clone();
 
@@ -159,7 +215,7 @@ internal sealed class FollowingClient(Uri[] fronts, int first, string symbol, st
         {
             if (!_finals.Add((time, kline.GetProperty("revision").GetInt32())))
             {
-                Doubled++;
+                Doubled.Add($"{symbol} {kline} at {position}");
             }
         }
         else if (Klines.TryGetValue(time, out var known) && known.GetProperty("trade_count").GetInt64() > kline.GetProperty("trade_count").GetInt64())

@@ -7,9 +7,11 @@ internal static class Needs
 {
     public static void Postgres() => Assert.SkipUnless(PostgresDatabase.Exists, PostgresDatabase.SkipReason);
 
+    public static void Orleans() => Assert.SkipUnless(TestEngine.EngineName == "Orleans", "Only the engine Microsoft Orleans has clusters, and this build is on InProcess");
+
     public static void OrleansAndPostgres()
     {
-        Assert.SkipUnless(TestEngine.EngineName == "Orleans", "Only the engine Microsoft Orleans has clusters, and this build is on InProcess");
+        Orleans();
         Postgres();
     }
 

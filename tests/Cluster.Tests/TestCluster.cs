@@ -11,8 +11,11 @@ internal sealed class TestCluster : IAsyncDisposable
     public const int Silos = 3;
     public const int Fronts = 2;
 
+    private const string Reads = "Source trades starts from";
+
     private readonly ServerProcess?[] _silos = new ServerProcess?[Silos];
     private readonly ServerProcess?[] _fronts = new ServerProcess?[Fronts];
+    private readonly TaskCompletionSource[] _up = [.. Enumerable.Range(0, Fronts).Select(_ => NewSignal())];
     private readonly int[] _ports = [.. Enumerable.Range(0, (2 * Silos) + Fronts).Select(_ => FreePort())];
     private readonly string[] _settings;
 
@@ -22,14 +25,19 @@ internal sealed class TestCluster : IAsyncDisposable
         _settings = settings;
     }
 
+    /// <summary>The silo that reads the source, as far as was seen by <see cref="SourceRead"/>.</summary>
+    public int Owner { get; private set; } = -1;
+
     public PostgresDatabase Database { get; }
+
+    public ServerProcess Silo(int number) => _silos[number]!;
 
     public ServerProcess Front(int number) => _fronts[number]!;
 
     public Uri FrontAddress(int number) => new($"http://127.0.0.1:{_ports[(2 * Silos) + number]}");
 
-    /// <summary>What silo <paramref name="number"/> has said since it was last started.</summary>
-    public string Output(int number) => _silos[number]!.Output;
+    /// <summary>Complete while the front serves.</summary>
+    public Task FrontIsUp(int number) => Volatile.Read(ref _up[number]).Task;
 
     public static async Task<TestCluster> Start(params string[] source)
     {
@@ -51,20 +59,52 @@ internal sealed class TestCluster : IAsyncDisposable
     public static string[] Store(PostgresDatabase database) =>
         ["--Kline:Storage:Provider", "Postgres", "--Kline:Storage:ConnectionString", new NpgsqlConnectionStringBuilder(database.ConnectionString) { MaxPoolSize = 15 }.ConnectionString];
 
+    /// <summary>Settings of one process that is a cluster of its own, which others may join as clients.</summary>
+    public static string[] AloneOn(PostgresDatabase database) =>
+        [.. Store(database), "--Kline:Cluster:Provider", "Postgres", "--Kline:Cluster:AdvertisedAddress", "127.0.0.1", "--Kline:Cluster:SiloPort", Text(FreePort()), "--Kline:Cluster:GatewayPort", Text(FreePort())];
+
     public async Task StartSilo(int number) =>
         _silos[number] = await ServerProcess.Start([.. _settings, "--Kline:Role", "Silo", "--Kline:Cluster:SiloPort", Text(_ports[2 * number]), "--Kline:Cluster:GatewayPort", Text(_ports[(2 * number) + 1])]);
 
-    public async Task StartFront(int number) =>
+    public async Task StartFront(int number)
+    {
         _fronts[number] = await ServerProcess.Start([.. _settings, "--Kline:Role", "Web", "--urls", FrontAddress(number).ToString()]);
+        _up[number].TrySetResult();
+    }
 
     public Task KillSilo(int number) => _silos[number]!.Kill();
 
     public Task<int> StopSilo(int number) => _silos[number]!.Terminate();
 
-    public Task<int> StopFront(int number) => _fronts[number]!.Terminate();
+    public Task<int> StopFront(int number)
+    {
+        Volatile.Write(ref _up[number], NewSignal());
+        return _fronts[number]!.Terminate();
+    }
 
-    /// <summary>How often silo <paramref name="number"/>, since it was last started, has begun to read the source.</summary>
-    public int SourceStarts(int number) => _silos[number] is { } silo ? silo.Output.Split("Source trades starts from").Length - 1 : 0;
+    /// <summary>How often each silo, since it was last started, has begun to read the source.</summary>
+    public int[] SourceStarts() => [.. _silos.Select(s => s?.TimesSaid(Reads) ?? 0)];
+
+    /// <summary>Completes once a silo has begun to read the source since <paramref name="before"/>: one that was running then, or one that <paramref name="started"/> since.</summary>
+    public async Task SourceRead(int[] before, params (int Number, Task Started)[] started)
+    {
+        var reads = Enumerable.Range(0, Silos).Select(i => ReadBy(i, started.FirstOrDefault(s => s.Number == i && s.Started is not null).Started)).ToArray();
+        Owner = await await Task.WhenAny(reads);
+
+        async Task<int> ReadBy(int silo, Task? start)
+        {
+            if (start is not null)
+            {
+                await start;
+            }
+
+            await _silos[silo]!.Says(Reads, start is null ? before[silo] + 1 : 1);
+            return silo;
+        }
+    }
+
+    /// <summary>The end of what every process said, for whoever looks for the cause of a failure.</summary>
+    public string LastWords() => string.Join("\n\n", _silos.Concat(_fronts).Select((process, i) => $"== process {i}\n{process?.Output[^Math.Min(process.Output.Length, 20_000)..]}"));
 
     public async ValueTask DisposeAsync()
     {
@@ -75,6 +115,8 @@ internal sealed class TestCluster : IAsyncDisposable
 
         await Database.DisposeAsync();
     }
+
+    private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private static string Text(int port) => port.ToString(System.Globalization.CultureInfo.InvariantCulture);
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Reflection;
 using KlineOrleans.Contracts;
 using KlineOrleans.Testing;
 using KlineOrleans.Testing.Archive;
@@ -110,8 +111,27 @@ internal sealed class FakeMint : IKlineGrain
     }
 }
 
+/// <summary>Finds mints by their symbol; other grains there are none.</summary>
+/// <remarks>Made at run time: the engines differ in how many members their factories have, and a pump calls one of them. Public, as a base of the type that is made.</remarks>
+public class FakeMintFactory : DispatchProxy
+{
+    private FakeMints? _mints;
+
+    protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) =>
+        targetMethod is { Name: nameof(IGrainFactory.GetGrain), ReturnType: { } grain } && grain == typeof(IKlineGrain) && args is [string symbol, ..]
+            ? _mints![symbol]
+            : throw new NotSupportedException(targetMethod?.ToString());
+
+    internal static IGrainFactory Over(FakeMints mints)
+    {
+        var factory = Create<IGrainFactory, FakeMintFactory>();
+        ((FakeMintFactory)factory)._mints = mints;
+        return factory;
+    }
+}
+
 /// <summary>A pump over <see cref="FakeMint"/>s, and the checkpoints that it has written.</summary>
-internal sealed class FakeMints : IGrainFactory
+internal sealed class FakeMints
 {
     private readonly ConcurrentDictionary<string, FakeMint> _mints = new(StringComparer.Ordinal);
 
@@ -124,12 +144,9 @@ internal sealed class FakeMints : IGrainFactory
     /// <summary>Each checkpoint with the trades that its mints had saved when it was written.</summary>
     public ConcurrentQueue<(string Checkpoint, string Saved)> Checkpoints { get; } = new();
 
-    public T GetGrain<T>(string primaryKey, string? grainClassNamePrefix = null)
-        where T : IGrainWithStringKey => (T)(object)this[primaryKey];
-
     public SourcePump Pump(FakeSources sources, string? checkpoint = null, DateTimeOffset clock = default)
     {
-        var pump = new SourcePump(sources.Sources[0], () => sources.Create(FakeSources.Name), this, Archive, Time, Write, stop => new ChainEventLane(FakeSources.Name, new NoChainEvents(), _ => Task.CompletedTask, Time, NullLogger.Instance, stop), NullLogger<SourcePump>.Instance);
+        var pump = new SourcePump(sources.Sources[0], () => sources.Create(FakeSources.Name), FakeMintFactory.Over(this), Archive, Time, Write, stop => new ChainEventLane(FakeSources.Name, new NoChainEvents(), _ => Task.CompletedTask, Time, NullLogger.Instance, stop), NullLogger<SourcePump>.Instance);
         pump.Start(checkpoint, clock);
         return pump;
     }

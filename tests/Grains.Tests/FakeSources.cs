@@ -44,7 +44,7 @@ internal sealed class FakeSources(KlineRules rules, IReadOnlyList<SourceChunk> c
 
             for (var i = checkpoint is null ? 0 : int.Parse(checkpoint, CultureInfo.InvariantCulture); i < owner.Chunks.Count; i++)
             {
-                await owner.BeforeChunk(i);
+                await owner.BeforeChunk(i).WaitAsync(cancellationToken);
                 cancellationToken.ThrowIfCancellationRequested();
                 yield return owner.Chunks[i];
             }

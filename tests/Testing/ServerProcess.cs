@@ -16,6 +16,7 @@ public sealed partial class ServerProcess : IAsyncDisposable
 
     private readonly Process _process;
     private readonly StringBuilder _output = new();
+    private readonly List<(string Text, int Times, TaskCompletionSource Done)> _awaited = [];
 
     private ServerProcess(Process process, Uri? address)
     {
@@ -40,6 +41,31 @@ public sealed partial class ServerProcess : IAsyncDisposable
             {
                 return _output.ToString();
             }
+        }
+    }
+
+    /// <summary>How many lines of <see cref="Output"/> have <paramref name="text"/> in them.</summary>
+    public int TimesSaid(string text)
+    {
+        lock (_output)
+        {
+            return _output.ToString().Split(text).Length - 1;
+        }
+    }
+
+    /// <summary>Completes once the process has said <paramref name="text"/> in so many lines, from its start. Never, if it ends without.</summary>
+    public Task Says(string text, int times = 1)
+    {
+        lock (_output)
+        {
+            if (TimesSaid(text) >= times)
+            {
+                return Task.CompletedTask;
+            }
+
+            var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _awaited.Add((text, times, done));
+            return done.Task;
         }
     }
 
@@ -99,7 +125,7 @@ public sealed partial class ServerProcess : IAsyncDisposable
     }
 
     /// <summary>Polls an answer of the server until it is as wanted.</summary>
-    public async Task<JsonElement> WaitFor(string path, Func<JsonElement, bool> wanted)
+    public async Task<JsonElement> WaitFor(string path, Func<JsonElement, bool> wanted, TimeSpan? patience = null)
     {
         var started = Stopwatch.GetTimestamp();
         while (true)
@@ -110,7 +136,7 @@ public sealed partial class ServerProcess : IAsyncDisposable
                 return answer;
             }
 
-            if (Stopwatch.GetElapsedTime(started) > Patience)
+            if (Stopwatch.GetElapsedTime(started) > (patience ?? Patience))
             {
                 throw new TimeoutException($"{path} still answers {answer}.\n{Output}");
             }
@@ -120,8 +146,10 @@ public sealed partial class ServerProcess : IAsyncDisposable
     }
 
     /// <summary>Waits until the first source has played its recording to the end and saved it.</summary>
-    public Task<JsonElement> WaitForEnd() =>
-        WaitFor("/health", health => health.GetProperty("sources") is { } sources && sources.GetArrayLength() > 0 && sources[0].GetProperty("state").GetString() == "ended");
+    public Task<JsonElement> WaitForEnd(TimeSpan? patience = null) => WaitFor(
+        "/health",
+        health => health.GetProperty("sources") is { } sources && sources.GetArrayLength() > 0 && sources[0].TryGetProperty("state", out var state) && state.GetString() == "ended",
+        patience);
 
     public async Task<JsonElement> Get(string path)
     {
@@ -154,6 +182,19 @@ public sealed partial class ServerProcess : IAsyncDisposable
     {
         _process.Kill();
         await _process.WaitForExitAsync().WaitAsync(Patience);
+    }
+
+    /// <summary>Stops the process where it stands (SIGSTOP): its connections stay open and it answers nothing.</summary>
+    public void Suspend() => _ = SendSignal(_process.Id, 19);
+
+    /// <summary>Lets a suspended process go on (SIGCONT).</summary>
+    public void Resume() => _ = SendSignal(_process.Id, 18);
+
+    /// <summary>Completes when the process has ended, by itself or otherwise. Returns its exit code.</summary>
+    public async Task<int> Ended(CancellationToken cancellation)
+    {
+        await _process.WaitForExitAsync(cancellation);
+        return _process.ExitCode;
     }
 
     /// <summary>Asks the process to stop (SIGTERM) and waits. Returns its exit code.</summary>
@@ -238,6 +279,7 @@ public sealed partial class ServerProcess : IAsyncDisposable
             lock (_output)
             {
                 _output.AppendLine(line);
+                _awaited.RemoveAll(a => line.Contains(a.Text, StringComparison.Ordinal) && TimesSaid(a.Text) >= a.Times && a.Done.TrySetResult());
             }
         }
     }

@@ -99,6 +99,39 @@ public sealed class MintFeedTests
     }
 
     [Fact]
+    public async Task Correction_that_the_archive_holds_is_not_told_again_by_every_healing()
+    {
+        var world = new World();
+        world.Change(1);
+        await world.Feed.Start();
+        var (follower, _) = world.Attach();
+        world.Release(follower);
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(63), TestKlines.Make(KlineInterval.M1, Start, 1, 3, isFinal: true)));
+        var corrected = TestKlines.Make(KlineInterval.M1, Start, 1, 4, isFinal: true, revision: 1);
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(64), corrected));
+        await world.Mint.Archive(world.Archive, KlineInterval.M1, Start.AddSeconds(60));
+        world.Drain();
+        world.Wire.Received.Clear();
+
+        for (var heal = 1; heal <= 3; heal++)
+        {
+            world.Mint.Change(Start.AddSeconds(64 + heal), TestKlines.Make(KlineInterval.M1, Start.AddMinutes(1), 1, heal * 2));
+            world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(64 + heal), TestKlines.Make(KlineInterval.M1, Start.AddMinutes(1), 1, (heal * 2) + 1)));
+            await world.SettleUntil(() => world.Feed.Heals == heal && world.Feed.TryGetView(1 << (int)KlineInterval.M1, out var _));
+        }
+
+        var told = world.Wire.Received.SelectMany(r => Assert.IsType<TestPayload>(r.Payload).Klines).ToArray();
+        Assert.Equal([3, 5, 7], told.Select(k => k.UpdateCount));
+
+        // One that was made while nobody heard is told.
+        await world.Archive.Write(Symbol, [corrected with { Revision = 2 }], CancellationToken.None);
+        world.Mint.Change(Start.AddSeconds(70), TestKlines.Make(KlineInterval.M1, Start.AddMinutes(1), 1, 8));
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(70), TestKlines.Make(KlineInterval.M1, Start.AddMinutes(1), 1, 9)));
+        await world.SettleUntil(() => world.Feed.Heals == 4 && world.Feed.TryGetView(1 << (int)KlineInterval.M1, out var _));
+        Assert.Equal((2, 9), (world.Wire.Received.SelectMany(r => Assert.IsType<TestPayload>(r.Payload).Klines).Skip(3).First().Revision, world.Wire.Received.SelectMany(r => Assert.IsType<TestPayload>(r.Payload).Klines).Last().UpdateCount));
+    }
+
+    [Fact]
     public async Task Followers_are_told_less_than_before_where_the_trades_do_not_come_again()
     {
         var world = new World();

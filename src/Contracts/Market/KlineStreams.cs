@@ -1,5 +1,3 @@
-using Orleans.Runtime;
-
 namespace KlineOrleans.Contracts;
 
 /// <summary>The streams that grains publish to.</summary>

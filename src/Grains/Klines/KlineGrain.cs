@@ -2,7 +2,6 @@ using System.Buffers;
 using System.Collections.Immutable;
 using KlineOrleans.Contracts;
 using Microsoft.Extensions.Logging;
-using Orleans.Runtime;
 using Orleans.Storage;
 using Orleans.Streams;
 

@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using KlineOrleans.Contracts;
 using Microsoft.Extensions.Logging;
-using Orleans.Runtime;
 using Orleans.Storage;
 
 namespace KlineOrleans.Grains;

@@ -60,6 +60,12 @@ internal sealed class ClusterSettings
     /// <summary>A silo that does not answer so long is asked again, and given up after three times. 500 ms to 10 s; default: 2 s.</summary>
     public required TimeSpan ProbeTimeout { get; init; }
 
+    /// <summary>
+    /// How long a call to a grain, or an update to a web process, waits for its answer before it counts as lost. What a killed or silent process had in its hands is
+    /// sent again after that. 1 s to 1 min; default: 5 s. A cluster of one process has nobody to lose and keeps Orleans' own.
+    /// </summary>
+    public required TimeSpan CallTimeout { get; init; }
+
     /// <exception cref="ConfigurationException">A value is not allowed, or this build's engine cannot do it.</exception>
     public static ClusterSettings Read(IConfiguration configuration, bool canShare, string engine)
     {
@@ -120,6 +126,7 @@ internal sealed class ClusterSettings
             PollEvery = Time("PollEvery", TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(10)),
             Queues = Number("Queues", 1, 256) ?? 8,
             ProbeTimeout = Time("ProbeTimeout", TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(0.5), TimeSpan.FromSeconds(10)),
+            CallTimeout = Time("CallTimeout", TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(1), TimeSpan.FromMinutes(1)),
         };
         return failures.Count == 0 ? settings : throw new ConfigurationException(failures);
 

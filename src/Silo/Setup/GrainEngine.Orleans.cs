@@ -5,8 +5,6 @@ using KlineOrleans.Contracts;
 using KlineOrleans.Storage;
 using Orleans.Configuration;
 using Orleans.Dashboard;
-using Orleans.Hosting;
-using Orleans.Runtime;
 using Orleans.Storage;
 
 namespace KlineOrleans.Silo.Setup;
@@ -75,6 +73,11 @@ internal static class GrainEngine
                 silo.ConfigureEndpoints(siloPort, gatewayPort, listenOnAnyHostAddress: true);
             }
 
+            silo.Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = cluster.CallTimeout);
+
+            // Mints everywhere alike: the default would keep them where they are first called from, which is the silo that reads their source.
+            silo.Services.AddSingleton<PlacementStrategy, RandomPlacement>();
+
             // Subscriptions outlive the silo that keeps them.
             silo.AddAdoNetGrainStorage(SubscriptionStore, options =>
             {
@@ -115,6 +118,7 @@ internal static class GrainEngine
             options.Invariant = Invariant;
             options.ConnectionString = cluster.ConnectionString;
         });
+        client.Configure<ClientMessagingOptions>(messaging => messaging.ResponseTimeout = cluster.CallTimeout);
         client.Configure<GatewayOptions>(gateways => gateways.GatewayListRefreshPeriod = TimeSpan.FromSeconds(2));
         client.AddMemoryStreams(KlineStreams.Provider, streams => streams.ConfigurePartitioning(cluster.Queues));
         client.UseConnectionRetryFilter(async (_, cancellationToken) =>

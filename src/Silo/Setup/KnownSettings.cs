@@ -18,7 +18,7 @@ internal static class KnownSettings
     private static readonly Dictionary<string, string[]> Flat = new(StringComparer.OrdinalIgnoreCase)
     {
         ["Compat"] = ["WicksIgnoreOpen", "Volume"],
-        ["Cluster"] = ["Provider", "ConnectionString", "ClusterId", "SiloPort", "GatewayPort", "AdvertisedAddress", "ApplySchema", "PollEvery", "Queues", "ProbeTimeout"],
+        ["Cluster"] = ["Provider", "ConnectionString", "ClusterId", "SiloPort", "GatewayPort", "AdvertisedAddress", "ApplySchema", "PollEvery", "Queues", "ProbeTimeout", "CallTimeout"],
         ["Logs"] = ["Format"],
         ["Otlp"] = Telemetry.Keys,
     };

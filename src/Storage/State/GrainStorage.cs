@@ -1,6 +1,5 @@
 using System.Buffers;
 using KlineOrleans.Contracts;
-using Orleans.Runtime;
 using Orleans.Storage;
 
 namespace KlineOrleans.Storage;

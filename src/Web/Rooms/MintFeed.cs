@@ -31,6 +31,9 @@ internal sealed class MintFeed
     // Klines that are further here than in the grain, and how far its clock was when they were told.
     private readonly HashSet<(KlineInterval Interval, DateTimeOffset OpenTime)> _ahead = [];
     private DateTimeOffset _aheadClock;
+
+    // The revisions that followers have of corrected klines that left the state for the archive. As old as the correction window at most.
+    private readonly Dictionary<(KlineInterval Interval, DateTimeOffset OpenTime), int> _corrected = [];
     private long _aheadSince;
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly FeedLane?[] _lanes;
@@ -353,8 +356,30 @@ internal sealed class MintFeed
         }
 
         KeepAhead(_state, state);
+        RememberCorrected(_state, state);
         _state = state;
         _view = null;
+    }
+
+    /// <summary>Keeps the revisions of corrected klines that <paramref name="next"/> has no more: the archive has them then, and healing must not tell them again.</summary>
+    private void RememberCorrected(State told, State next)
+    {
+        var since = next.Clock - next.Rules.CorrectionWindow - next.Rules.Grace;
+        foreach (var gone in _corrected.Keys.Where(k => k.OpenTime.AddSeconds(k.Interval.Seconds()) < since).ToArray())
+        {
+            _corrected.Remove(gone);
+        }
+
+        foreach (var interval in told.Rules.Intervals)
+        {
+            foreach (ref readonly var kline in told.Series(interval).Span)
+            {
+                if (kline.Revision > 0 && kline.IsFinal && !kline.IsFlat && !next.Series(interval).TryGet(kline.OpenTime, out _))
+                {
+                    _corrected[(interval, kline.OpenTime)] = kline.Revision;
+                }
+            }
+        }
     }
 
     private void OnUpdate(KlineUpdate update)
@@ -581,7 +606,13 @@ internal sealed class MintFeed
                     Debug.Assert(ReferenceEquals(state, _state), "only healing changes the state while it goes on");
                     var next = State.Of(snapshot);
                     KeepAhead(_state, next);
-                    var changed = Difference(_state, next, archived);
+                    var changed = Difference(_state, next, archived, _corrected);
+                    RememberCorrected(_state, next);
+                    foreach (var kline in changed.Where(k => k is { Revision: > 0, IsFinal: true, IsFlat: false }))
+                    {
+                        _corrected[(kline.Interval, kline.OpenTime)] = kline.Revision;
+                    }
+
                     var update = new KlineUpdate { Symbol = Symbol, Epoch = snapshot.Epoch, Seq = snapshot.Seq, EventTime = snapshot.Clock, ReceivedTime = snapshot.Clock, Klines = changed };
                     var message = new FeedMessage(update, _state.Epoch, _state.Seq) { SymbolId = Id };
                     _state = next;
@@ -628,9 +659,9 @@ internal sealed class MintFeed
 
     /// <summary>The klines that followers of <paramref name="before"/> must get to have <paramref name="after"/>, oldest first within an interval.</summary>
     /// <remarks>
-    /// A kline that stood in the archive before the state began is known only by its revision: one with a revision above 0 is sent again, whether it changed or not.
+    /// A kline that stood in the archive before the state began is known by its revision at most: one with another above 0 than was <paramref name="corrected"/> is sent again.
     /// </remarks>
-    private static ImmutableArray<Kline> Difference(State before, State after, IReadOnlyList<Kline> archived)
+    private static ImmutableArray<Kline> Difference(State before, State after, IReadOnlyList<Kline> archived, Dictionary<(KlineInterval Interval, DateTimeOffset OpenTime), int> corrected)
     {
         var changed = ImmutableArray.CreateBuilder<Kline>();
         foreach (var interval in after.Rules.Intervals)
@@ -656,7 +687,7 @@ internal sealed class MintFeed
             List<Kline> found = [];
             foreach (var kline in all.Span)
             {
-                if (old.TryGet(kline.OpenTime, out var known) ? !known.Equals(kline) : kline.OpenTime >= oldCovered || kline.Revision > 0 || !kline.IsFinal)
+                if (old.TryGet(kline.OpenTime, out var known) ? !known.Equals(kline) : kline.OpenTime >= oldCovered || (kline.Revision > 0 && corrected.GetValueOrDefault((interval, kline.OpenTime)) < kline.Revision) || !kline.IsFinal)
                 {
                     found.Add(kline);
                 }

@@ -306,12 +306,14 @@ public class KlineGrainTests
         await Leaves(host, "witness1", 1);
         await Leaves(host, "witness2", 2);
 
+        await host.Engine.CollectIdle();
         Assert.Equal(activation, (await Ingest(host, Trade(0, 0))).Activation);
         _storage.Before = null;
         await FakeMints.Until(_time, () => Task.FromResult(_archive.AllOf(TradeMaker.Symbol).Count > 0));
         var reads = _storage.Reads;
         await FakeMints.Until(_time, () => Task.FromResult(Left(host) == 3), TimeSpan.FromMinutes(1));
 
+        await host.Engine.CollectIdle();
         Assert.NotEqual(activation, (await Ingest(host, Trade(0, 0))).Activation);
         Assert.Equal(reads + 1, _storage.Reads);
     }

@@ -74,7 +74,11 @@ public class QuietMintTests
         await host.Source.Start();
         var metrics = host.Engine.Services.GetRequiredService<GrainMetrics>();
 
-        await FakeMints.Until(_time, () => Task.FromResult(metrics.Left >= 2));
+        await FakeMints.Until(_time, async () =>
+        {
+            await host.Engine.CollectIdle();
+            return metrics.Left >= 2;
+        });
 
         Assert.NotEqual(SourceState.Ended, (await host.Source.GetStatus()).State);
         Assert.NotEmpty((await host.Mint("A").GetSnapshot()).Klines);

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.Extensions.DependencyInjection;
@@ -5,6 +7,7 @@ using Microsoft.Extensions.Hosting;
 using Orleans;
 using Orleans.Configuration;
 using Orleans.Hosting;
+using Orleans.Metadata;
 using Orleans.Runtime;
 using Orleans.Storage;
 
@@ -15,8 +18,10 @@ public sealed partial class TestEngine
     /// <summary>The engine that this build runs grains on.</summary>
     public const string EngineName = "Orleans";
 
-    /// <remarks>Orleans collects grains that are idle at this moment; one that is in a call stays.</remarks>
-    public partial Task DeactivateAll() => GrainFactory.GetGrain<IManagementGrain>(0).ForceActivationCollection(TimeSpan.Zero);
+    /// <remarks>A collection would leave those in memory that keep themselves there. Grains of Orleans itself (subscriptions, queues) stay.</remarks>
+    public partial Task DeactivateAll() => Services.GetRequiredService<Activations>().Deactivate();
+
+    public partial Task CollectIdle() => GrainFactory.GetGrain<IManagementGrain>(0).ForceActivationCollection(TimeSpan.Zero);
 
     /// <remarks>The nearest that Orleans offers: a stop whose time is over before it begins. Grains deactivate all the same, but what they write then goes nowhere.</remarks>
     public async partial Task Kill()
@@ -41,6 +46,8 @@ public sealed partial class TestEngine
         builder.Services.AddKeyedSingleton<TimeProvider>(TimeProviderNames.Grains, (services, _) => new GrainClock(services));
         builder.Services.AddKeyedSingleton<TimeProvider>(TimeProviderNames.ActivationManagement, (services, _) => services.GetService<TimeProvider>() ?? TimeProvider.System);
 
+        builder.Services.AddSingleton<Activations>();
+        builder.Services.AddSingleton<IConfigureGrainContextProvider>(services => services.GetRequiredService<Activations>());
         builder.Services.AddSingleton<StorageGate>();
         builder.Services.AddSingleton<IGrainStorage>(services => services.GetRequiredService<StorageGate>());
         builder.UseOrleans(silo =>
@@ -86,6 +93,36 @@ public sealed partial class TestEngine
         public Task ClearStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) => Open().ClearStateAsync(stateName, grainId, grainState);
 
         private IGrainStorage Open() => IsShut ? throw new InvalidOperationException("The engine was killed.") : storage;
+    }
+
+    /// <summary>Every activation of a grain that is not Orleans' own.</summary>
+    private sealed class Activations : IConfigureGrainContextProvider, IConfigureGrainContext
+    {
+        private readonly ConcurrentDictionary<IGrainContext, bool> _contexts = new(ReferenceEqualityComparer.Instance);
+
+        public bool TryGetConfigurator(GrainType grainType, GrainProperties properties, [NotNullWhen(true)] out IConfigureGrainContext? configurator)
+        {
+            configurator = this;
+            return true;
+        }
+
+        public void Configure(IGrainContext context)
+        {
+            _contexts[context] = true;
+            _ = Forget(context);
+        }
+
+        public Task Deactivate() => Task.WhenAll(_contexts.Keys.Where(c => c.GrainInstance?.GetType().Assembly.GetName().Name?.StartsWith("Orleans.", StringComparison.Ordinal) is false).Select(context =>
+        {
+            context.Deactivate(new DeactivationReason(DeactivationReasonCode.ApplicationRequested, "The test asks for it."));
+            return context.Deactivated;
+        }));
+
+        private async Task Forget(IGrainContext context)
+        {
+            await context.Deactivated;
+            _contexts.TryRemove(context, out _);
+        }
     }
 
     /// <summary>The registered clock for grains, the machine's for the system targets of Orleans, whose timers come from the same registry.</summary>
