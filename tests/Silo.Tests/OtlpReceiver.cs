@@ -80,9 +80,9 @@ internal sealed class OtlpReceiver : IAsyncDisposable
             {
                 await more.WaitAsync(patience.Token);
             }
-            catch (OperationCanceledException)
+            catch (OperationCanceledException late)
             {
-                throw new TimeoutException($"Only these came: {string.Join(", ", Metrics.Concat(Spans).Order())}");
+                throw new TimeoutException($"Only these came: {string.Join(", ", Metrics.Concat(Spans).Order())}", late);
             }
         }
     }

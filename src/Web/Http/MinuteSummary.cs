@@ -1,4 +1,3 @@
-using KlineOrleans.Contracts;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 

@@ -150,7 +150,10 @@ internal sealed partial class Checkout : IAsyncDisposable
     {
         var path = Path.Combine(Root, name);
         File.WriteAllText(path, $"#!/usr/bin/env bash\n{text}\n");
-        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        if (!OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        }
     }
 
     private static void Link(string path, string target, string? below = null)
@@ -239,9 +242,9 @@ internal sealed partial class Checkout : IAsyncDisposable
                 {
                     await more.WaitAsync(patience.Token);
                 }
-                catch (OperationCanceledException)
+                catch (OperationCanceledException late)
                 {
-                    throw new TimeoutException($"{name} has said no more than:\n{Output}");
+                    throw new TimeoutException($"{name} has said no more than:\n{Output}", late);
                 }
             }
         }
@@ -253,9 +256,9 @@ internal sealed partial class Checkout : IAsyncDisposable
             {
                 await _process.WaitForExitAsync(patience.Token);
             }
-            catch (OperationCanceledException)
+            catch (OperationCanceledException late)
             {
-                throw new TimeoutException($"It does not end:\n{Output}");
+                throw new TimeoutException($"It does not end:\n{Output}", late);
             }
 
             return _process.ExitCode;

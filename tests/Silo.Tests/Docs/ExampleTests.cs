@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.RegularExpressions;
 using KlineOrleans.Testing;
 
 namespace KlineOrleans.Silo.Tests.Docs;
@@ -8,7 +9,7 @@ namespace KlineOrleans.Silo.Tests.Docs;
 /// A block <c>```sh</c> or <c>```js</c> is run, line by line, against a server of the test where it says http://127.0.0.1:8080. A block <c>```sh by-hand: REASON</c> is not, and stands below with its reason.
 /// A line that needs the recorded data is passed over where there is none.
 /// </remarks>
-public class ExampleTests
+public partial class ExampleTests
 {
     /// <summary>Blocks that no test can run, by page and reason. A new one is added here on purpose.</summary>
     private static readonly string[] ByHand =
@@ -79,7 +80,7 @@ public class ExampleTests
                 }
 
                 // Variables that a line sets are there for the lines after it.
-                if (System.Text.RegularExpressions.Regex.IsMatch(command, "^[A-Z_]+=\\$\\(", System.Text.RegularExpressions.RegexOptions.None, TimeSpan.FromSeconds(1)))
+                if (Assignment().IsMatch(command))
                 {
                     script += command + "\n";
                     continue;
@@ -148,7 +149,9 @@ public class ExampleTests
         File.Copy(Checkout.Repository("docs", "examples", "Chart.tsx"), folder["Chart.tsx"]);
         using var process = Process.Start(new ProcessStartInfo("node", [compiler, "--noEmit", "--strict", "--jsx", "react-jsx", "--target", "es2022", "--lib", "es2022,dom", "--module", "esnext", "--moduleResolution", "bundler", "--skipLibCheck", "Chart.tsx"])
         {
-            WorkingDirectory = Path.GetDirectoryName(folder["Chart.tsx"])!, RedirectStandardOutput = true, UseShellExecute = false,
+            WorkingDirectory = Path.GetDirectoryName(folder["Chart.tsx"])!,
+            RedirectStandardOutput = true,
+            UseShellExecute = false,
         })!;
         var output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
@@ -156,7 +159,7 @@ public class ExampleTests
     }
 
     private static bool IsService(string command) =>
-        (command.StartsWith("./run", StringComparison.Ordinal) && !System.Text.RegularExpressions.Regex.IsMatch(command, "^\\./run (backup|restore|help|--help|health|schema)", System.Text.RegularExpressions.RegexOptions.None, TimeSpan.FromSeconds(1)))
+        (command.StartsWith("./run", StringComparison.Ordinal) && !RunCommand().IsMatch(command))
         || command.StartsWith("dotnet run --project tests/", StringComparison.Ordinal);
 
     private static IEnumerable<string> AllPages() =>
@@ -207,6 +210,12 @@ public class ExampleTests
             }
         }
     }
+
+    [GeneratedRegex(@"^[A-Z_]+=\$\(", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, matchTimeoutMilliseconds: 1_000)]
+    private static partial Regex Assignment();
+
+    [GeneratedRegex(@"^\./run (backup|restore|help|--help|health|schema)\b", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, matchTimeoutMilliseconds: 1_000)]
+    private static partial Regex RunCommand();
 
     private sealed record Block(string Kind, int Line, string Text);
 }
