@@ -8,7 +8,7 @@ namespace KlineOrleans.Web;
 /// The stream is a hint, the store is the truth: events are stored before they are told. What is told again is known by its number and dropped; where a number is
 /// missing, or nobody can know whether one is, the feed reads the store from the newest number that it gave.
 /// </remarks>
-internal sealed class ChainEventFeed(string symbol, ChainEventFeeds feeds)
+internal sealed class ChainEventFeed(string symbol, ChainEventFeeds feeds) : IFeed
 {
     private const int PageSize = 500;
 
@@ -23,11 +23,6 @@ internal sealed class ChainEventFeed(string symbol, ChainEventFeeds feeds)
     private long _looked;
 
     public string Symbol => symbol;
-
-    /// <summary>Clients that use it; the feeds' own to guard.</summary>
-    public int Users { get; set; }
-
-    public long IdleSince { get; set; }
 
     /// <summary>Completes when it follows; fails where the store or the stream cannot be asked.</summary>
     public Task Ready => _ready.Task;

@@ -12,7 +12,7 @@ namespace KlineOrleans.Web;
 /// a view at one position, and every update after it, once and in order.
 /// The lock is taken once per update, not per delivery.
 /// </remarks>
-internal sealed class MintFeed
+internal sealed class MintFeed : IFeed
 {
     // Updates whose encoded forms are kept: those that lanes may still be at. Older ones in the ring are encoded again for the few who come back.
     private const int KeptEncoded = 16;
@@ -81,12 +81,6 @@ internal sealed class MintFeed
 
     /// <summary>Complete when followers can attach; fails if the mint cannot be followed.</summary>
     public Task Ready => _ready.Task;
-
-    /// <summary>How many use the feed. For its owner, under the owner's lock.</summary>
-    public int Users { get; set; }
-
-    /// <summary>When the last user left. For its owner, under the owner's lock.</summary>
-    public long IdleSince { get; set; }
 
     /// <summary>Snapshots taken because an update was missing.</summary>
     public long Heals { get; private set; }

@@ -12,8 +12,7 @@ internal sealed class MintFeeds : IHostedService, IDisposable
     private static readonly TimeSpan Second = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LongestHold = TimeSpan.FromSeconds(2);
 
-    private readonly Lock _lock = new();
-    private readonly Dictionary<string, MintFeed> _feeds = new(StringComparer.Ordinal);
+    private readonly FeedTable<MintFeed> _feeds;
     private readonly MintFeedServices _services;
     private readonly SymbolDirectory _symbols;
     private readonly SourceMonitor _monitor;
@@ -24,89 +23,32 @@ internal sealed class MintFeeds : IHostedService, IDisposable
     {
         Lane[] lanes = [.. Enumerable.Range(0, Environment.ProcessorCount).Select(i => new Lane(i, log: log) { Counters = counters, Conflates = options.Value.Outbox.Conflate })];
         _services = new MintFeedServices(cluster, archive, lanes, options.Value.Feed, time, log) { Counters = counters };
+        _feeds = new FeedTable<MintFeed>(symbol => new MintFeed(symbol, _services), options.Value.Feed.Linger, time);
         _symbols = symbols;
         _monitor = monitor;
         monitor.StateChanged = OnStateChanged;
     }
 
     /// <summary>Mints that are followed.</summary>
-    public int Count
-    {
-        get
-        {
-            lock (_lock)
-            {
-                return _feeds.Count;
-            }
-        }
-    }
+    public int Count => _feeds.Count;
 
     /// <summary>The followed mints with the most clients, most first.</summary>
-    public IReadOnlyList<(string Symbol, int Clients)> Top(int most)
-    {
-        lock (_lock)
-        {
-            return [.. _feeds.Values.Where(f => f.Users > 0).OrderByDescending(f => f.Users).ThenBy(f => f.Symbol, StringComparer.Ordinal).Take(most).Select(f => (f.Symbol, f.Users))];
-        }
-    }
+    public IReadOnlyList<(string Symbol, int Clients)> Top(int most) => _feeds.Top(most);
 
     /// <summary>The lane for the next session.</summary>
     public Lane NextLane() => _services.Lanes[(int)((uint)Interlocked.Increment(ref _nextLane) % (uint)_services.Lanes.Count)];
 
     /// <summary>The feed of a mint, ready. Each call is paired with <see cref="Leave"/>.</summary>
-    /// <remarks>However many come at once, the first starts the feed and all wait for it: one subscription, one snapshot.</remarks>
-    public async ValueTask<MintFeed> Enter(string symbol)
-    {
-        MintFeed? feed;
-        var isNew = false;
-        lock (_lock)
-        {
-            if (!_feeds.TryGetValue(symbol, out feed) || feed.Ready.IsFaulted)
-            {
-                _feeds[symbol] = feed = new MintFeed(symbol, _services);
-                isNew = true;
-            }
+    /// <remarks>However many come at once: one subscription, one snapshot.</remarks>
+    public ValueTask<MintFeed> Enter(string symbol) => _feeds.Enter(symbol);
 
-            feed.Users++;
-        }
-
-        if (isNew)
-        {
-            _ = feed.Start();
-        }
-
-        try
-        {
-            await feed.Ready;
-            return feed;
-        }
-        catch
-        {
-            Leave(feed);
-            throw;
-        }
-    }
-
-    public void Leave(MintFeed feed)
-    {
-        lock (_lock)
-        {
-            feed.Users--;
-            feed.IdleSince = _services.Time.GetTimestamp();
-        }
-    }
+    public void Leave(MintFeed feed) => _feeds.Leave(feed);
 
     /// <summary>The newest klines of a mint that is followed.</summary>
     public bool TryGetView(string symbol, int intervals, [NotNullWhen(true)] out KlineView? view)
     {
-        MintFeed? feed;
-        lock (_lock)
-        {
-            _feeds.TryGetValue(symbol, out feed);
-        }
-
         view = null;
-        return feed is not null && feed.TryGetView(intervals, out view) && view is not null;
+        return _feeds.TryGet(symbol, out var feed) && feed.TryGetView(intervals, out view) && view is not null;
     }
 
     /// <summary>The state of a mint's source now.</summary>
@@ -120,29 +62,8 @@ internal sealed class MintFeeds : IHostedService, IDisposable
     /// <summary>Once a second. For the timer, and tests without one.</summary>
     public void Tick()
     {
-        List<MintFeed> idle = [];
-        List<MintFeed> feeds = [];
-        lock (_lock)
-        {
-            foreach (var feed in _feeds.Values)
-            {
-                var isIdle = feed.Users == 0 && _services.Time.GetElapsedTime(feed.IdleSince) >= _services.Options.Linger;
-                (isIdle ? idle : feeds).Add(feed);
-            }
-
-            foreach (var feed in idle)
-            {
-                _feeds.Remove(feed.Symbol);
-            }
-        }
-
-        foreach (var feed in idle)
-        {
-            _ = feed.Stop();
-        }
-
         var tick = new LaneTick(_services.Time.GetTimestamp(), (long)(LongestHold.TotalSeconds * _services.Time.TimestampFrequency));
-        foreach (var feed in feeds)
+        foreach (var feed in _feeds.Sweep())
         {
             feed.Tick(tick);
         }
@@ -157,27 +78,14 @@ internal sealed class MintFeeds : IHostedService, IDisposable
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         _timer?.Dispose();
-        List<MintFeed> feeds;
-        lock (_lock)
-        {
-            feeds = [.. _feeds.Values];
-            _feeds.Clear();
-        }
-
-        await Task.WhenAll(feeds.Select(f => f.Stop()));
+        await _feeds.Clear();
     }
 
     public void Dispose() => _timer?.Dispose();
 
     private void OnStateChanged(SourceStatus status)
     {
-        List<MintFeed> feeds;
-        lock (_lock)
-        {
-            feeds = [.. _feeds.Values];
-        }
-
-        foreach (var feed in feeds)
+        foreach (var feed in _feeds.All())
         {
             var source = _symbols.SourceOf(feed.Source);
             if (source?.Name == status.Name)
