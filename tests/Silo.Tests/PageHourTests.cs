@@ -21,7 +21,7 @@ public class PageHourTests
     {
         Chromium.SkipUnlessPossible();
         using var folder = new TemporaryFolder();
-        await WriteTrades(folder["trades.jsonl"]);
+        await MadeUpTrades.WriteBinanceHour(folder["trades.jsonl"], Symbols.Length, Trades, seed: 1);
         await using var browser = await Chromium.Launch();
         var server = await Serve(folder);
         try
@@ -93,22 +93,6 @@ public class PageHourTests
         finally
         {
             await server.DisposeAsync();
-        }
-    }
-
-    /// <summary>The hour, and then a few seconds in which every symbol trades: no bucket is empty whose predecessor is not final yet.</summary>
-    /// <remarks>Such a bucket history shows at once, and a follower hears of it only when that predecessor is final; where a recording ends there, never.</remarks>
-    private static async Task WriteTrades(string path)
-    {
-        await MadeUpTrades.WriteBinanceFrames(path, Symbols.Length, Trades, seed: 1);
-        await using var file = new StreamWriter(path, append: true);
-        for (var second = 0; second < 6; second++)
-        {
-            foreach (var symbol in Symbols)
-            {
-                var (time, id) = (Start.AddHours(1).AddSeconds(second).ToUnixTimeMilliseconds(), Trades + second);
-                await file.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"{{\"e\":\"aggTrade\",\"E\":{time},\"s\":\"{symbol}\",\"a\":{id},\"p\":\"25.{second}\",\"q\":\"1\",\"f\":{id},\"l\":{id},\"T\":{time},\"m\":true}}"));
-            }
         }
     }
 

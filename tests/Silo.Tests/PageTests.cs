@@ -152,7 +152,8 @@ public class PageTests
         await using var server = await Simulation(folder);
         await using var browser = await Chromium.Launch();
         var fastest = double.MaxValue;
-        for (var attempt = 0; attempt < 10 && fastest >= 1_000; attempt++)
+        var began = TimeProvider.System.GetTimestamp();
+        while (fastest >= 1_000 && TimeProvider.System.GetElapsedTime(began) < Chromium.Patience)
         {
             // Nothing of the page before is in the new one's cache. A machine that does much else gets more attempts.
             var page = await browser.Open(server.Address);

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using KlineOrleans.Testing;
+using KlineOrleans.Testing.Clients;
 
 namespace KlineOrleans.Silo.Tests;
 
@@ -8,20 +9,48 @@ namespace KlineOrleans.Silo.Tests;
 public class TypeScriptClientTests
 {
     private static readonly string Folder = Path.Combine(RecordedData.RepositoryRoot, "clients", "typescript");
+    private static readonly string Vitest = Path.Combine(Folder, "node_modules", "vitest", "vitest.mjs");
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     [Fact]
     public async Task The_client_follows_a_live_market_resumes_and_equals_HTTP()
     {
-        var program = Path.Combine(Folder, "node_modules", "vitest", "vitest.mjs");
-        Assert.SkipUnless(File.Exists(program), "the packages of clients/typescript are not installed (npm ci there)");
+        SkipUnlessPossible();
         using var folder = new TemporaryFolder();
         await using var server = await ServerProcess.Start(
             "--Kline:Sources:0:Kind", "Simulation", "--Kline:Sources:0:History", "00:20:00", "--Kline:Storage:Path", folder["kline.db"]);
+        Assert.Contains("5 passed", await Run("tests/server.test.ts", server.Address), StringComparison.Ordinal);
+    }
 
+    [Fact]
+    public async Task The_client_equals_HTTP_after_an_hour_of_corrections_and_cuts_on_both_wires()
+    {
+        SkipUnlessPossible();
+        using var folder = new TemporaryFolder();
+        await MadeUpTrades.WriteBinanceHour(folder["trades.jsonl"], symbols: 3, trades: 9_000, seed: 2);
+        await using var server = await ServerProcess.Start(
+            "--Kline:Sources:0:Kind", "Replay", "--Kline:Sources:0:Format", "BinanceFrames", "--Kline:Sources:0:Path", folder["trades.jsonl"], "--Kline:Sources:0:Speed", "300", "--Kline:Storage:Path", folder["kline.db"]);
+        await using var link = new TcpProxy(server.Address);
+        var test = Run("tests/hour.test.ts", link.Address);
+        foreach (var minute in (int[])[25, 35, 45, 55])
+        {
+            await server.WaitFor("/health", health => health.GetProperty("sources")[0].GetProperty("clock").GetInt64() >= new DateTimeOffset(2026, 1, 5, 0, minute, 0, TimeSpan.Zero).ToUnixTimeMilliseconds());
+            link.Cut(reset: minute % 20 == 5);
+            link.Mend();
+        }
+
+        Assert.Contains("1 passed", await test, StringComparison.Ordinal);
+    }
+
+    private static void SkipUnlessPossible() =>
+        Assert.SkipUnless(File.Exists(Vitest), "the packages of clients/typescript are not installed (npm ci there)");
+
+    /// <summary>Runs a file of the package's tests against a server and returns what it says; fails where it fails.</summary>
+    private static async Task<string> Run(string tests, Uri server)
+    {
         using var process = new Process();
-        process.StartInfo = new ProcessStartInfo("node", [program, "run", "tests/server.test.ts"]) { WorkingDirectory = Folder, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false };
-        process.StartInfo.Environment["KLINE_SERVER"] = server.Address.ToString().TrimEnd('/');
+        process.StartInfo = new ProcessStartInfo("node", [Vitest, "run", tests]) { WorkingDirectory = Folder, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false };
+        process.StartInfo.Environment["KLINE_SERVER"] = server.ToString().TrimEnd('/');
         process.StartInfo.Environment["NO_COLOR"] = "1";
         process.Start();
         var output = process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
@@ -38,6 +67,6 @@ public class TypeScriptClientTests
 
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
         Assert.True(process.ExitCode == 0, await output + await errors);
-        Assert.Contains("5 passed", await output, StringComparison.Ordinal);
+        return await output;
     }
 }

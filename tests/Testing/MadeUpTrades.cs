@@ -44,4 +44,22 @@ public static class MadeUpTrades
         while (late.TryDequeue(out var rest, out _))
             await file.WriteLineAsync(rest);
     }
+
+    /// <summary><see cref="WriteBinanceFrames"/>, and then a few seconds in which every symbol trades: no bucket is empty whose predecessor is not final yet.</summary>
+    /// <remarks>Such a bucket history shows at once, and a follower hears of it only when that predecessor is final; where a recording ends there, never.</remarks>
+    public static async Task WriteBinanceHour(string path, int symbols, int trades, int seed)
+    {
+        await WriteBinanceFrames(path, symbols, trades, seed);
+        await using var file = new StreamWriter(path, append: true, Encoding.ASCII);
+        for (var second = 0; second < 6; second++)
+        {
+            for (var symbol = 0; symbol < symbols; symbol++)
+            {
+                var (time, id) = (new DateTimeOffset(2026, 1, 5, 1, 0, second, TimeSpan.Zero).ToUnixTimeMilliseconds(), trades + second);
+                await file.WriteLineAsync(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{{\"e\":\"aggTrade\",\"E\":{time},\"s\":\"SYM{symbol}USDT\",\"a\":{id},\"p\":\"25.{second}\",\"q\":\"1\",\"f\":{id},\"l\":{id},\"T\":{time},\"m\":true}}"));
+            }
+        }
+    }
 }

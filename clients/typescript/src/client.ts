@@ -1,9 +1,9 @@
 import type { Link, LinkEvents, LinkState, RunningLink } from "./link.js";
-import { KlineSession, type SessionEvents } from "./klineSession.js";
+import { isAfter, KlineSession, type SessionEvents } from "./klineSession.js";
 import { KlineStore, type Changes } from "./klineStore.js";
 import type { Refusal } from "./refusal.js";
 import { findSymbols } from "./symbols.js";
-import type { FeedStatus, HistoryReply, HistoryRequest, Interval, Kline, SymbolInfo } from "./types.js";
+import type { FeedStatus, HistoryReply, HistoryRequest, Interval, Kline, SubscribeReply, SubscribeRequest, SymbolInfo } from "./types.js";
 
 const KEPT_KLINES = 20_000;
 
@@ -91,7 +91,7 @@ export class KlineClient {
 
   /** A session that draws into a store of the caller's, for those who need more than `watch`. End it with `release`. */
   session(store: KlineStore, events: SessionEvents): KlineSession {
-    const session: KlineSession = new KlineSession(new SharedLink(this.#link, (symbol, interval) => this.#followedByAnother(session, symbol, interval)), store, events);
+    const session: KlineSession = new KlineSession(new SharedLink(this.#link, (symbol) => [...this.#sessions].filter((other) => other !== session && other.symbol === symbol)), store, events);
     this.#sessions.add(session);
     return session;
   }
@@ -99,11 +99,6 @@ export class KlineClient {
   release(session: KlineSession): void {
     session.close();
     this.#sessions.delete(session);
-  }
-
-  #followedByAnother(one: KlineSession, symbol: string, interval: Interval): boolean {
-    for (const session of this.#sessions) if (session !== one && session.symbol === symbol && session.interval === interval) return true;
-    return false;
   }
 
   #stateChanged(state: LinkState, reason?: string): void {
@@ -117,14 +112,21 @@ export class KlineClient {
   }
 }
 
-/** A server counts a pair once per connection: the first session that leaves it must not end it for another. */
+/** As many klines as an answer may have: more than the window in which the server still corrects klines of a second. */
+const MOST_KLINES_OF_A_REQUEST = 1_000;
+
+/**
+ * The link of one session of several. A server counts a pair once per connection: the first session that leaves it must not end it for another. And the hub has
+ * one place per connection and symbol: a subscription replaces the one before it, for all intervals followed until then.
+ */
 class SharedLink implements Link {
   readonly #link: Link;
-  readonly #shared: (symbol: string, interval: Interval) => boolean;
+  readonly #others: (symbol: string) => KlineSession[];
 
-  constructor(link: Link, shared: (symbol: string, interval: Interval) => boolean) {
+  /** @param others The other sessions that follow a symbol. */
+  constructor(link: Link, others: (symbol: string) => KlineSession[]) {
     this.#link = link;
-    this.#shared = shared;
+    this.#others = others;
   }
 
   get connected(): boolean {
@@ -132,14 +134,29 @@ class SharedLink implements Link {
   }
 
   invoke<T>(method: string, ...args: unknown[]): Promise<T> {
-    if (method === "Unsubscribe") {
-      const { symbol, intervals } = args[0] as { symbol: string; intervals: Interval[] };
-      const left = intervals.filter((interval) => !this.#shared(symbol, interval));
-      if (left.length === 0) return Promise.resolve({ symbol } as T);
-      return this.#link.invoke<T>(method, { symbol, intervals: left });
+    switch (method) {
+      case "Subscribe": return this.#subscribe(args[0] as SubscribeRequest) as Promise<T>;
+      case "Unsubscribe": {
+        const { symbol, intervals } = args[0] as { symbol: string; intervals: Interval[] };
+        const others = this.#others(symbol);
+        const left = intervals.filter((interval) => others.every((other) => other.interval !== interval));
+        return left.length === 0 ? Promise.resolve({ symbol } as T) : this.#link.invoke<T>(method, { symbol, intervals: left });
+      }
+      default: return this.#link.invoke<T>(method, ...args);
     }
+  }
 
-    return this.#link.invoke<T>(method, ...args);
+  async #subscribe(request: SubscribeRequest): Promise<SubscribeReply> {
+    const { symbol } = request;
+    const others = this.#others(symbol);
+    if (others.length === 0) return this.#link.invoke<SubscribeReply>("Subscribe", request);
+
+    // From the place of whoever is furthest behind, so that what is sent from there on is whole for each.
+    let { resume } = request;
+    for (const { position } of others) if (resume !== undefined && position !== undefined && isAfter(resume, position)) resume = position;
+    const reply = await this.#link.invoke<SubscribeReply>("Subscribe", { ...request, limit: MOST_KLINES_OF_A_REQUEST, ...(resume !== undefined && { resume }) });
+    for (const other of this.#others(symbol)) other.adopt(reply);
+    return reply;
   }
 }
 

@@ -126,6 +126,24 @@ export class KlineSession {
     if (this.#position !== undefined) this.#apply(message);
   }
 
+  /**
+   * Takes the answer to another session's subscription of the same symbol. The hub begins all intervals that a connection follows of a symbol anew with each
+   * subscription: what was on its way for this session may never come, and is in that answer.
+   */
+  adopt(reply: SubscribeReply): void {
+    const klines = this.#open === undefined || this.#open.symbol !== reply.symbol ? undefined : reply.klines[this.#open.interval];
+    // While this session waits for an answer of its own, that one says it all.
+    if (klines === undefined || reply.recovered || this.#waiting || this.#position === undefined) return;
+    if (reply.epoch === this.#position.epoch) {
+      this.store.merge(klines);
+    } else {
+      this.store.replace(klines);
+      this.#complete = false;
+    }
+
+    if (isAfter(reply, this.#position)) this.#position = { epoch: reply.epoch, seq: reply.seq };
+  }
+
   statusChanged(message: StatusMessage): void {
     if (message.symbol !== this.#open?.symbol) return;
     this.#setStatus(message);
@@ -213,15 +231,17 @@ export class KlineSession {
     const buffered = this.#buffer;
     this.#buffer = [];
     for (const message of buffered) {
-      // What was sent before the snapshot is in it.
-      if (isAfter(message, reply)) this.#apply(message);
+      // What was sent before the snapshot is in it. At its very place are, over /ws, the first messages of the update after it, whose last one alone says that the update is whole.
+      if (!isAfter(reply, message)) this.#apply(message);
     }
   }
 
   #apply(message: KlineMessage): void {
     const { interval } = this.#open!;
     const klines = message.klines.filter((kline) => kline.interval === interval);
-    if (klines.length > 0) this.store.merge(klines);
+    // Another interval's message is no sign that this one's have come: over /ws each has a queue of its own.
+    if (klines.length === 0) return;
+    this.store.merge(klines);
     if (isAfter(message, this.#position!)) this.#position = { epoch: message.epoch, seq: message.seq };
   }
 
@@ -272,6 +292,6 @@ export class KlineSession {
 }
 
 /** Whether `a` is a later place than `b`. Epochs grow. */
-function isAfter(a: Position, b: Position): boolean {
+export function isAfter(a: Position, b: Position): boolean {
   return a.epoch === b.epoch ? a.seq > b.seq : BigInt(a.epoch) > BigInt(b.epoch);
 }

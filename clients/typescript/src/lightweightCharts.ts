@@ -1,4 +1,4 @@
-import type { CandlestickData, HistogramData, ISeriesApi, UTCTimestamp } from "lightweight-charts";
+import type { CandlestickData, HistogramData, IChartApi, ISeriesApi, UTCTimestamp } from "lightweight-charts";
 import type { Watch } from "./client.js";
 import type { Changes } from "./klineStore.js";
 import type { Kline } from "./types.js";
@@ -46,6 +46,21 @@ export function bindSeries(watch: Watch, candles: ISeriesApi<"Candlestick">, opt
   const { volumes, bar = volumeBar } = options;
   drawChanges({ fresh: true, rebuild: true, changed: [] }, watch.klines, candles, volumes, bar);
   return watch.subscribe((changes) => drawChanges(changes, watch.klines, candles, volumes, bar));
+}
+
+/**
+ * Fetches older klines whenever fewer than `margin` bars are left of what the chart shows, until there are none. Returns what ends it.
+ * Bind the watch's series first (`bindSeries`), so that what comes is drawn.
+ */
+export function loadOnScroll(watch: Watch, chart: Pick<IChartApi, "timeScale">, margin = 60): () => void {
+  const scale = chart.timeScale();
+  const look = (): void => {
+    const range = scale.getVisibleLogicalRange();
+    if (range !== null && range.from < margin && watch.klines.length > 0 && !watch.historyComplete) void watch.loadOlder();
+  };
+  scale.subscribeVisibleLogicalRangeChange(look);
+  look();
+  return () => scale.unsubscribeVisibleLogicalRangeChange(look);
 }
 
 function seconds(kline: Kline): UTCTimestamp {

@@ -1,3 +1,5 @@
+"use client";
+
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import type { KlineClient, Watch, WatchOptions } from "./client.js";
 import type { LinkState } from "./link.js";

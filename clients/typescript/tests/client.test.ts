@@ -51,6 +51,23 @@ describe("KlineClient", () => {
     expect(before).toHaveLength(1);
   });
 
+  test("a second watch of a symbol brings the first what was on its way when the server began its intervals anew", async () => {
+    const one = client.watch("A", "s1");
+    await link.last("Subscribe").answer(reply(1, [kline(1)]));
+    const two = client.watch("A", "m1");
+    expect(link.last("Subscribe").request).toMatchObject({ intervals: ["m1"], limit: 1_000 });
+    await link.last("Subscribe").answer({ ...reply(5, [kline(1), kline(2)]), klines: { s1: [kline(1, { updates: 9 }), kline(2)], m1: [kline(0, { interval: "m1" })] } });
+    expect(one.klines.map(({ openTime, updates }) => [openTime, updates])).toEqual([[1_000, 9], [2_000, kline(2).updates]]);
+    expect(two.klines).toHaveLength(1);
+
+    // After a break both come back from the place of the one that is further behind.
+    link.events!.kline(update(6, kline(3)));
+    link.drop();
+    link.start();
+    const asked = link.calls.filter(({ method }) => method === "Subscribe").slice(-2).map(({ request }) => [request.intervals[0], request.resume.seq]);
+    expect(asked).toEqual([["s1", 5], ["m1", 5]]);
+  });
+
   test("of two watches of a pair only the last one to close unsubscribes", async () => {
     const one = client.watch("A", "s1");
     const two = client.watch("A", "s1");

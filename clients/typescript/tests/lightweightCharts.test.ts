@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from "vitest";
 import { KlineClient, type Watch } from "../src/client.js";
-import { bindSeries } from "../src/lightweightCharts.js";
+import { bindSeries, loadOnScroll } from "../src/lightweightCharts.js";
 import { FakeLink } from "./fakeLink.js";
 import { kline } from "./kline.js";
 
@@ -76,4 +76,28 @@ test("a series bound late begins with what the watch has", async () => {
   await link.last("Subscribe").answer({ symbol: "A", epoch: 1, seq: 1, recovered: false, klines: { s1: [kline(1), kline(2)] } });
   bindSeries(watch, candles as any, { volumes: volumes as any });
   equalsWatch();
+});
+
+test("what lies left of the chart's edge is fetched before it comes into view, until there is no more", async () => {
+  const listeners = new Set<() => void>();
+  let from = 200;
+  const chart: any = {
+    timeScale: () => ({
+      getVisibleLogicalRange: () => ({ from, to: from + 100 }),
+      subscribeVisibleLogicalRangeChange: (listener: () => void) => listeners.add(listener),
+      unsubscribeVisibleLogicalRangeChange: (listener: () => void) => listeners.delete(listener),
+    }),
+  };
+  let asked = 0;
+  const shown: any = { klines: [kline(0)], historyComplete: false, loadOlder: () => Promise.resolve(++asked > 0) };
+  const end = loadOnScroll(shown, chart);
+  expect(asked).toBe(0);
+  from = 20;
+  for (const listener of listeners) listener();
+  expect(asked).toBe(1);
+  shown.historyComplete = true;
+  for (const listener of listeners) listener();
+  expect(asked).toBe(1);
+  end();
+  expect(listeners.size).toBe(0);
 });
