@@ -188,7 +188,12 @@ internal sealed class BinanceRest(BinanceOptions options, TimeProvider time, Ski
 
     private void Fail(string error)
     {
-        Volatile.Write(ref _error, $"REST {options.RestAddress.Host}: {error}");
+        // Said once for each time that the venue goes away, not for each try.
+        if (Interlocked.Exchange(ref _error, $"REST {options.RestAddress.Host}: {error}") is null)
+        {
+            logger.LogWarning(1313, "{Host} does not answer requests; they are sent again: {Error}", options.RestAddress.Host, error);
+        }
+
         logger.LogDebug(1302, "Request failed and is sent again: {Error}", error);
     }
 

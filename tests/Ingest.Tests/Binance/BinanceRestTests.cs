@@ -1,6 +1,7 @@
 using KlineOrleans.Ingest.Binance;
 using KlineOrleans.Testing;
 using KlineOrleans.Testing.Binance;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace KlineOrleans.Ingest.Tests.Binance;
@@ -131,8 +132,32 @@ public sealed class BinanceRestTests
         Assert.Equal(2, venue.Requests("/time"));
     }
 
-    private static BinanceRest Rest(FakeBinanceVenue venue, TimeProvider time, int weight = 100_000) =>
-        new(BinanceRun.Options(venue) with { RestWeightPerMinute = weight, FirstRetry = TimeSpan.FromMilliseconds(100) }, time, new SkipCounts(), NullLogger.Instance);
+    [Fact]
+    public async Task Venue_that_is_away_is_a_warning_once_and_not_with_every_try()
+    {
+        var time = new ManualTimeProvider();
+        var log = new BinanceRun.RunLog();
+        await using var venue = await FakeBinanceVenue.Start(time);
+        venue.IsSilent = true;
+        using var rest = Rest(venue, time, log: log);
+        var request = rest.SyncTime(TestContext.Current.CancellationToken);
+        await Until(() =>
+        {
+            time.Advance(TimeSpan.FromSeconds(1));
+            return venue.Requests("/time") >= 3;
+        });
+        venue.IsSilent = false;
+        await Until(() =>
+        {
+            time.Advance(TimeSpan.FromSeconds(1));
+            return request.IsCompletedSuccessfully;
+        });
+
+        Assert.Equal(1, log.ToString().Split("does not answer requests").Length - 1);
+    }
+
+    private static BinanceRest Rest(FakeBinanceVenue venue, TimeProvider time, int weight = 100_000, ILogger? log = null) =>
+        new(BinanceRun.Options(venue) with { RestWeightPerMinute = weight, FirstRetry = TimeSpan.FromMilliseconds(100) }, time, new SkipCounts(), log ?? NullLogger.Instance);
 
     private static Task Breathe() => Task.Delay(TimeSpan.FromMilliseconds(5), TimeProvider.System, TestContext.Current.CancellationToken);
 
