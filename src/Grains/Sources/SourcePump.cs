@@ -36,7 +36,7 @@ internal sealed partial class SourcePump : IDisposable
     /// Mints whose grains may come into memory for their first trades at the same time. Each reads its state first: more at once would only have each wait longer, until
     /// the calls are given up. Mints whose grains have taken trades do not wait for these.
     /// </summary>
-    private const int MaxArrivals = 1_024;
+    internal const int MaxArrivals = 1_024;
 
     /// <summary>Mints that are asked to save at the same time.</summary>
     private const int MaxSavesAtOnce = 2_000;
