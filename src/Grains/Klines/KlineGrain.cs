@@ -93,11 +93,18 @@ public sealed partial class KlineGrain(
     // Not before this, after a save that failed.
     private DateTimeOffset _nextSave = DateTimeOffset.MinValue;
 
-    public override Task OnActivateAsync(CancellationToken cancellationToken)
+    public override async Task OnActivateAsync(CancellationToken cancellationToken)
     {
+        // Where a read of the state completes within this turn, the runtime goes on after it with no scheduler for current. After this there is the grain's own again.
+        await Task.Yield();
+        _turns = TaskScheduler.Current;
+        if (_turns == TaskScheduler.Default)
+        {
+            throw new InvalidOperationException("The engine does not say where turns run.");
+        }
+
         _symbol = this.GetPrimaryKeyString();
         _activation = Random.Shared.NextInt64(1, long.MaxValue);
-        _turns = TaskScheduler.Current;
         _epoch = Math.Max(state.State.Epoch + 1, time.GetUtcNow().ToUnixTimeMilliseconds());
         _stream = this.GetStreamProvider(KlineStreams.Provider).GetStream<KlineUpdate>(KlineStreams.ForSymbol(_symbol));
         if (state.RecordExists && state.State.Source.Length > 0)
@@ -118,7 +125,6 @@ public sealed partial class KlineGrain(
         }
 
         metrics.Activated();
-        return Task.CompletedTask;
     }
 
     public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)

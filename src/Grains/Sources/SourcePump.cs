@@ -32,6 +32,12 @@ internal sealed partial class SourcePump : IDisposable
     /// <summary>The most trades in one call to a grain, so that its turns stay short. A correction of order may be longer: it is not cut within a slot.</summary>
     internal const int MaxBatch = 1_024;
 
+    /// <summary>
+    /// Mints whose grains may come into memory for their first trades at the same time. Each reads its state first: more at once would only have each wait longer, until
+    /// the calls are given up. Mints whose grains have taken trades do not wait for these.
+    /// </summary>
+    internal const int MaxArrivals = 1_024;
+
     /// <summary>Mints that are asked to save at the same time.</summary>
     private const int MaxSavesAtOnce = 2_000;
 
@@ -63,6 +69,7 @@ internal sealed partial class SourcePump : IDisposable
     private readonly HashSet<Lane> _busy = [];
     private readonly Lock _lock = new();
     private readonly SemaphoreSlim _checkpointing = new(1, 1);
+    private readonly SemaphoreSlim _arriving = new(MaxArrivals, MaxArrivals);
 
     /// <summary>Hashes of the symbols met, of 64 bits each: a mint is counted, and put into the index, once.</summary>
     private readonly HashSet<ulong> _met = [];
@@ -170,6 +177,7 @@ internal sealed partial class SourcePump : IDisposable
         _stop.Dispose();
         _reading.Dispose();
         _checkpointing.Dispose();
+        _arriving.Dispose();
         _index.Dispose();
         _quiet.Dispose();
     }
@@ -428,7 +436,7 @@ internal sealed partial class SourcePump : IDisposable
                         required = lane.Required;
                     }
 
-                    var result = await Deliver(lane, batch, required);
+                    var result = await (lane.Activation == 0 ? DeliverFirst(lane, batch, required) : Deliver(lane, batch, required));
                     retry = FirstRetry;
                     if (required != 0 && result.Activation != required && result.Refusal is null)
                     {
@@ -467,6 +475,20 @@ internal sealed partial class SourcePump : IDisposable
                     retry = retry * 2 < LastRetry ? retry * 2 : LastRetry;
                 }
             }
+        }
+    }
+
+    private async Task<IngestResult> DeliverFirst(Lane lane, Batch batch, long required)
+    {
+        // Also while the source stops: what was read still goes to its grain.
+        await _arriving.WaitAsync();
+        try
+        {
+            return await Deliver(lane, batch, required);
+        }
+        finally
+        {
+            _arriving.Release();
         }
     }
 

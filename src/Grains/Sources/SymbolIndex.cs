@@ -8,6 +8,9 @@ internal sealed class SymbolIndex(IKlineArchive archive, TimeProvider time) : ID
     /// <summary>How long after a failure nobody tries but who must.</summary>
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(5);
 
+    /// <summary>Symbols that are looked up and written at the same time, so that grains which come into memory need not wait for all of them.</summary>
+    private const int MostAtOnce = 256;
+
     private readonly Lock _lock = new();
     private readonly SemaphoreSlim _registering = new(1, 1);
     private readonly Dictionary<string, (SymbolInfo Symbol, bool IsNamed)> _unregistered = new(StringComparer.Ordinal);
@@ -59,7 +62,11 @@ internal sealed class SymbolIndex(IKlineArchive archive, TimeProvider time) : ID
                 symbols = [.. _unregistered];
             }
 
-            await Task.WhenAll(symbols.Select(RegisterOne));
+            foreach (var some in symbols.Chunk(MostAtOnce))
+            {
+                await Task.WhenAll(some.Select(RegisterOne));
+            }
+
             _failedAt = 0;
         }
         catch

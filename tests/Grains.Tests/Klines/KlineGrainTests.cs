@@ -336,6 +336,29 @@ public class KlineGrainTests
     }
 
     [Fact]
+    public async Task A_grain_whose_state_is_read_within_its_own_turn_is_woken_in_turns()
+    {
+        // The read completes on the grain, so that what waits for it goes on at once, inside.
+        _storage.Before = async (_, _) => await Task.Yield();
+        var chunks = new List<SourceChunk> { new([Trade(0, 0)], "1", new SourceClock(TradeMaker.Start, IsLive: false)), new([], "2", new SourceClock(TradeMaker.Start.AddMinutes(3), IsLive: false)) };
+        await using var host = await GrainHost.Start(new FakeSources(Rules, chunks, ends: false), _storage, _archive, _time);
+        var updates = await host.Follow();
+        await host.Source.Start();
+
+        var finals = new HashSet<KlineInterval>();
+        await FakeMints.Until(_time, () =>
+        {
+            while (updates.TryRead(out var update))
+            {
+                finals.UnionWith(update.Klines.Where(k => k.IsFinal).Select(k => k.Interval));
+            }
+
+            return Task.FromResult(finals.Contains(KlineInterval.M1));
+        });
+        Assert.Contains(KlineInterval.S1, finals);
+    }
+
+    [Fact]
     public async Task A_mint_woken_to_be_settled_stores_what_is_final_and_leaves_memory()
     {
         var host = await Start();

@@ -35,6 +35,48 @@ public class CheckpointTests
     }
 
     [Fact]
+    public async Task Mints_arrive_a_bounded_number_at_a_time_and_those_in_memory_do_not_wait_for_them()
+    {
+        const int arriving = 3_000;
+        var (warm, gate) = (Signal(), Signal());
+        var (underWay, most) = (0, 0);
+        for (var i = 0; i < arriving; i++)
+        {
+            _mints[$"N{i}"].Before = async _ =>
+            {
+                var now = Interlocked.Increment(ref underWay);
+                InterlockedMax(ref most, now);
+                await gate.Task;
+                Interlocked.Decrement(ref underWay);
+            };
+        }
+
+        var newcomers = Chunk(2, [.. Enumerable.Range(0, arriving).Select(i => Trade($"N{i}", 2 + i))]);
+        var sources = new FakeSources(new KlineRules(), [Chunk(1, Trade("A", 1)), newcomers, Chunk(3, Trade("A", arriving + 2))], ends: false) { BeforeChunk = i => i == 1 ? warm.Task : Task.CompletedTask };
+        var pump = _mints.Pump(sources);
+        await Spin(() => _mints["A"].Applied.Count == 1);
+        warm.SetResult();
+        await Spin(() => _mints["A"].Applied.Count == 2);
+        await Spin(() => Volatile.Read(ref underWay) == SourcePump.MaxArrivals);
+        gate.SetResult();
+        await Spin(() => Enumerable.Range(0, arriving).All(i => _mints[$"N{i}"].Applied.Count == 1));
+
+        Assert.Equal(SourcePump.MaxArrivals, most);
+        await pump.Stop();
+
+        static void InterlockedMax(ref int target, int value)
+        {
+            for (var seen = Volatile.Read(ref target); value > seen; seen = Volatile.Read(ref target))
+            {
+                if (Interlocked.CompareExchange(ref target, value, seen) == seen)
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    [Fact]
     public async Task What_a_lost_activation_had_not_saved_is_read_again_before_a_checkpoint_passes_it()
     {
         var sources = new FakeSources(new KlineRules(), [Chunk(1, Trade("A", 1), Trade("B", 2)), Chunk(2, Trade("A", 3)), Chunk(3, Trade("B", 4))], ends: false);
