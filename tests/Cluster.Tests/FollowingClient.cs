@@ -75,8 +75,8 @@ internal sealed class FollowingClient(Uri[] fronts, Func<int, Task> isUp, int fi
         lock (_lock)
         {
             var misses = new List<string>();
-            var first = Klines.Keys.DefaultIfEmpty(long.MaxValue).Min();
-            foreach (var (time, (trades, revision)) in stored.Where(s => s.Key >= first))
+            var oldest = Klines.Keys.DefaultIfEmpty(long.MaxValue).Min();
+            foreach (var (time, (trades, revision)) in stored.Where(s => s.Key >= oldest))
             {
                 if (!Klines.TryGetValue(time, out var known))
                 {

@@ -25,7 +25,7 @@ internal sealed partial class SourceKeeper(IGrainFactory grains, ITradeSourceFac
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
         await base.StopAsync(cancellationToken);
-        if (!stopsSources || _isStopped)
+        if (!stopsSources || _isStopped || ExecuteTask is null)
         {
             return;
         }
