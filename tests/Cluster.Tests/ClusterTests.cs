@@ -133,9 +133,9 @@ public sealed class ClusterTests(ITestOutputHelper output)
             Assert.Equal(0, await undisturbed.Terminate());
         }
 
-        // Not there until the clients are: a source that cannot be read is tried again.
-        var awaited = folder["awaited.ndjson"];
-        await using var cluster = await TestCluster.Start(Source(awaited, (double)EventSeconds / Seconds));
+        // Nobody else may read it until the clients are there: a source that cannot be read is tried again.
+        using var held = new FileStream(recording, FileMode.Open, FileAccess.ReadWrite, FileShare.None);
+        await using var cluster = await TestCluster.Start([.. Enumerable.Range(0, Mints).Select(i => $"SYM{i}USDT")], Source(recording, (double)EventSeconds / Seconds));
         Uri[] fronts = [.. Enumerable.Range(0, TestCluster.Fronts).Select(cluster.FrontAddress)];
         FollowingClient[] clients = [.. Enumerable.Range(0, Clients).Select(i => new FollowingClient(fronts, cluster.FrontIsUp, i % fronts.Length, $"SYM{i / fronts.Length % Mints}USDT", "m1"))];
         try
@@ -147,7 +147,7 @@ public sealed class ClusterTests(ITestOutputHelper output)
 
             await Task.WhenAll(clients.Select(c => c.Ready)).WaitAsync(Safety, Cancellation);
             await cluster.SourceRead(new int[TestCluster.Silos]).WaitAsync(Safety, Cancellation);
-            File.Move(recording, awaited);
+            held.Dispose();
             await Task.WhenAll(clients.Select(c => c.Hears())).WaitAsync(Safety, Cancellation);
             var moved = await disturb(cluster, clients);
             await cluster.Front(0).WaitForEnd(Safety + TimeSpan.FromSeconds(2 * Seconds));

@@ -182,7 +182,9 @@ internal sealed class FollowingClient(Uri[] fronts, Func<int, Task> isUp, int fi
                         Take(root.GetProperty("data"));
                         break;
                     case "error":
-                        throw new InvalidOperationException($"{symbol}: {root}");
+                        var error = new InvalidOperationException($"{symbol}: {root}");
+                        _ready.TrySetException(error);
+                        throw error;
                 }
 
                 _awaited.RemoveAll(a => a.Condition(this) && a.Holds.TrySetResult());

@@ -93,6 +93,7 @@ internal static class Startup
 
     private static async Task StopStarted(WebApplication app)
     {
+        Logging.StartFailed();
         try
         {
             await app.StopAsync();
