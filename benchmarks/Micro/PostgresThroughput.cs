@@ -31,7 +31,7 @@ internal static class PostgresThroughput
         await using var connection = new NpgsqlConnection(database.ConnectionString);
         await connection.OpenAsync();
         string[] symbols = [.. Enumerable.Range(0, Symbols).Select(i => $"6zRWT4aBUDVYQhYTdWvXnFVZxfMqA8TyqFsbLF{i:D4}pump")];
-        double copied = 0, written = 0;
+        List<(double Copied, double Written)> measured = [];
         for (var round = 0; round < rounds; round++)
         {
             var rows = Enumerable.Range(0, 3).Select(part => symbols.Select((_, s) => ArchiveBenchmarks.Klines((round * 3 + part) * KlinesPerWrite, KlinesPerWrite, s)).ToArray()).ToArray();
@@ -53,15 +53,21 @@ internal static class PostgresThroughput
             Console.WriteLine($"round {round + 1}: COPY alone {copy:N0} rows/s, archive {archived:N0} rows/s: {archived / copy:P0}");
             if (round > 0)
             {
-                copied += copy;
-                written += archived;
+                measured.Add((copy, archived));
             }
         }
 
-        Console.WriteLine($"after the first round: COPY alone {copied / (rounds - 1):N0} rows/s, archive {written / (rounds - 1):N0} rows/s: {written / copied:P0}; {store.Current.Commits} commits for {store.Current.RowsWritten:N0} rows");
+        Console.WriteLine($"medians after the first round: COPY alone {Median(measured.Select(m => m.Copied)):N0} rows/s, archive {Median(measured.Select(m => m.Written)):N0} rows/s, ratio {Median(measured.Select(m => m.Written / m.Copied)):P0} "
+            + $"({measured.Min(m => m.Written / m.Copied):P0} to {measured.Max(m => m.Written / m.Copied):P0}); {store.Current.Commits} commits for {store.Current.RowsWritten:N0} rows");
         var clock2 = Stopwatch.GetTimestamp();
         var pruned = await store.Prune(KlineInterval.S1, DateTimeOffset.MaxValue.AddYears(-1));
         Console.WriteLine($"pruning: {pruned / Stopwatch.GetElapsedTime(clock2).TotalSeconds:N0} rows/s");
+    }
+
+    private static double Median(IEnumerable<double> values)
+    {
+        double[] sorted = [.. values.Order()];
+        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
     }
 
     private static void Copy(NpgsqlConnection connection, Kline[][] batch)

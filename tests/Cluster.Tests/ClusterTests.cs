@@ -10,7 +10,7 @@ namespace KlineOrleans.Cluster.Tests;
 public sealed class ClusterTests(ITestOutputHelper output)
 {
     private const int EventSeconds = 3_600;
-    private static readonly int Seconds = Needs.Given("KLINE_CLUSTER_SECONDS", 15);
+    private static readonly int Seconds = Needs.Given("KLINE_CLUSTER_SECONDS", 20);
     private static readonly int Clients = Needs.Given("KLINE_CLUSTER_CLIENTS", 10);
     private static readonly int Mints = Needs.Given("KLINE_CLUSTER_MINTS", 5);
     private static readonly int Trades = Needs.Given("KLINE_CLUSTER_TRADES", 3_000);
@@ -80,7 +80,7 @@ public sealed class ClusterTests(ITestOutputHelper output)
     public Task Silo_that_stands_still_and_goes_on_after_the_others_gave_it_up_costs_no_client_an_update() => Run(async (cluster, clients) =>
     {
         var victim = cluster.Owner;
-        var moved = await Replace(cluster, victim, () =>
+        await Replace(cluster, victim, () =>
         {
             cluster.Silo(victim).Suspend();
             return Task.FromResult<Task?>(null);
@@ -91,7 +91,9 @@ public sealed class ClusterTests(ITestOutputHelper output)
         output.WriteLine($"silo {victim} went on, found itself given up and ended with code {await cluster.Silo(victim).Ended(patience.Token)}");
         await cluster.StartSilo(victim);
         await GoesOn(clients, cluster);
-        return moved;
+
+        // When the others give a silent one up depends on how well they are themselves: on a busy machine they ask more patiently.
+        return TimeSpan.Zero;
     });
 
     /// <summary>Takes a silo away. Where it read the source, waits until another reads it, and answers how long that took.</summary>
@@ -131,7 +133,9 @@ public sealed class ClusterTests(ITestOutputHelper output)
             Assert.Equal(0, await undisturbed.Terminate());
         }
 
-        await using var cluster = await TestCluster.Start(Source(recording, (double)EventSeconds / Seconds));
+        // Nobody else may read it until the clients are there: a source that cannot be read is tried again.
+        using var held = new FileStream(recording, FileMode.Open, FileAccess.ReadWrite, FileShare.None);
+        await using var cluster = await TestCluster.Start([.. Enumerable.Range(0, Mints).Select(i => $"SYM{i}USDT")], Source(recording, (double)EventSeconds / Seconds));
         Uri[] fronts = [.. Enumerable.Range(0, TestCluster.Fronts).Select(cluster.FrontAddress)];
         FollowingClient[] clients = [.. Enumerable.Range(0, Clients).Select(i => new FollowingClient(fronts, cluster.FrontIsUp, i % fronts.Length, $"SYM{i / fronts.Length % Mints}USDT", "m1"))];
         try
@@ -143,6 +147,8 @@ public sealed class ClusterTests(ITestOutputHelper output)
 
             await Task.WhenAll(clients.Select(c => c.Ready)).WaitAsync(Safety, Cancellation);
             await cluster.SourceRead(new int[TestCluster.Silos]).WaitAsync(Safety, Cancellation);
+            held.Dispose();
+            await Task.WhenAll(clients.Select(c => c.Hears())).WaitAsync(Safety, Cancellation);
             var moved = await disturb(cluster, clients);
             await cluster.Front(0).WaitForEnd(Safety + TimeSpan.FromSeconds(2 * Seconds));
             await Compare(clients, oracle, cluster, moved);
@@ -186,7 +192,6 @@ public sealed class ClusterTests(ITestOutputHelper output)
 
         output.WriteLine($"{clients.Length} clients, {clients.Sum(c => c.Updates)} updates, {clients.Sum(c => c.Reconnects)} reconnects, longest wait {clients.Max(c => c.LongestWait).TotalSeconds:F1} s, longest silence {clients.Max(c => c.LongestSilence).TotalSeconds:F1} s; "
             + $"reordered {clients.Sum(c => c.Reordered)}, doubled {clients.Sum(c => c.Doubled.Count)}, regressed {clients.Sum(c => c.Regressed)}, wrong {wrong.Count}; source moved within {moved.TotalSeconds:F1} s; {expected.Count} rows equal");
-        Assert.True(clients.Sum(c => c.Updates) > 0, "The recording had ended before the clients came: KLINE_CLUSTER_SECONDS wants more on this machine.");
         Assert.Empty(wrong);
         Assert.Equal(0, clients.Sum(c => c.Reordered));
         Assert.Empty(clients.SelectMany(c => c.Doubled));

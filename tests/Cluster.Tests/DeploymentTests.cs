@@ -1,11 +1,12 @@
 using System.Diagnostics;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using KlineOrleans.Testing;
 
 namespace KlineOrleans.Cluster.Tests;
 
 /// <summary>The files of docker/ are what their readers can read.</summary>
-public sealed class DeploymentTests
+public sealed partial class DeploymentTests
 {
     private static readonly string Folder = Path.Combine(RecordedData.RepositoryRoot, "docker");
 
@@ -52,6 +53,16 @@ public sealed class DeploymentTests
     }
 
     [Fact]
+    public void Page_of_the_image_is_built_from_everything_that_it_names()
+    {
+        var stage = File.ReadAllText(Path.Combine(Folder, "Dockerfile")).Split("AS build")[0];
+        var page = Path.Combine(RecordedData.RepositoryRoot, "src", "Web", "ClientApp");
+        var named = new[] { "vite.config.ts", "tsconfig.json" }.SelectMany(file => OutsideFolder().Matches(File.ReadAllText(Path.Combine(page, file))).Select(m => m.Groups["folder"].Value)).Distinct(StringComparer.Ordinal).ToArray();
+        Assert.NotEmpty(named);
+        Assert.All(named, folder => Assert.Contains($"COPY {folder}/", stage, StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void Dashboard_can_be_read_and_every_panel_asks_something()
     {
         using var dashboard = JsonDocument.Parse(File.ReadAllText(Path.Combine(Folder, "grafana", "dashboards", "kline.json")));
@@ -66,4 +77,7 @@ public sealed class DeploymentTests
         Assert.Contains(lines, l => l.StartsWith("HEALTHCHECK", StringComparison.Ordinal) && l.Contains("\"health\"", StringComparison.Ordinal));
         Assert.True(Array.FindIndex(lines, l => l.StartsWith("USER", StringComparison.Ordinal)) > Array.FindLastIndex(lines, l => l.StartsWith("RUN", StringComparison.Ordinal)));
     }
+
+    [GeneratedRegex(@"\.\./\.\./\.\./(?<folder>[a-z]+/[a-z]+/src)\b", RegexOptions.ExplicitCapture | RegexOptions.CultureInvariant, matchTimeoutMilliseconds: 1_000)]
+    private static partial Regex OutsideFolder();
 }

@@ -75,8 +75,8 @@ internal sealed class FollowingClient(Uri[] fronts, Func<int, Task> isUp, int fi
         lock (_lock)
         {
             var misses = new List<string>();
-            var first = Klines.Keys.DefaultIfEmpty(long.MaxValue).Min();
-            foreach (var (time, (trades, revision)) in stored.Where(s => s.Key >= first))
+            var oldest = Klines.Keys.DefaultIfEmpty(long.MaxValue).Min();
+            foreach (var (time, (trades, revision)) in stored.Where(s => s.Key >= oldest))
             {
                 if (!Klines.TryGetValue(time, out var known))
                 {
@@ -182,7 +182,9 @@ internal sealed class FollowingClient(Uri[] fronts, Func<int, Task> isUp, int fi
                         Take(root.GetProperty("data"));
                         break;
                     case "error":
-                        throw new InvalidOperationException($"{symbol}: {root}");
+                        var error = new InvalidOperationException($"{symbol}: {root}");
+                        _ready.TrySetException(error);
+                        throw error;
                 }
 
                 _awaited.RemoveAll(a => a.Condition(this) && a.Holds.TrySetResult());

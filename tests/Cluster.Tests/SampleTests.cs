@@ -22,7 +22,7 @@ public sealed class SampleTests(ITestOutputHelper output)
 
         var calls = await RunSample("Calls", database.ConnectionString, "SYM0USDT");
         Assert.StartsWith("SYM0USDT of source 'trades' at ", calls[0], StringComparison.Ordinal);
-        Assert.Contains(calls, line => Regex.IsMatch(line, @"^m1 +2026-01-05 00:\d\d:00Z open \d+(\.\d+)? high ", RegexOptions.CultureInvariant));
+        Assert.Contains(calls, line => Regex.IsMatch(line, @"^m1 +2026-01-05 00:\d\d:00Z open \d+(\.\d+)? high ", RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture));
 
         var follows = (await RunSample("Follows", database.ConnectionString, "SYM1USDT", "20")).Where(l => l.StartsWith("SYM1USDT ", StringComparison.Ordinal)).ToArray();
         Assert.Equal(20, follows.Length);

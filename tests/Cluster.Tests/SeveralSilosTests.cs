@@ -19,7 +19,7 @@ namespace KlineOrleans.Cluster.Tests;
 /// <summary>Three silos in this process over stores that outlive them: whichever goes or is slow, the archive is that of one that nothing befell.</summary>
 public sealed class SeveralSilosTests
 {
-    private const int Mints = 8;
+    private const int Mints = 16;
     private const int Chunks = 40;
     private const int TradesPerChunk = 25;
 
@@ -76,19 +76,14 @@ public sealed class SeveralSilosTests
         await silos.ReadTo(Chunks / 2);
         await silos.Until(async () => (await Task.WhenAll(Silos.Symbols.Select(silos.TradesOf))).Sum() == Chunks / 2 * TradesPerChunk);
         var reader = (await silos.Where(silos.Source)).SiloAddress;
-        var slow = silos.Cluster.Silos.First(s => !s.SiloAddress.Equals(reader));
-        await silos.Until(async () =>
-        {
-            await silos.Cluster.MigrateAsync(silos.Mint(Silos.Symbols[0]), slow.SiloAddress);
-            return (await silos.Where(silos.Mint(Silos.Symbols[0]))).SiloAddress.Equals(slow.SiloAddress);
-        });
         var homes = new Dictionary<string, SiloAddress>(StringComparer.Ordinal);
         foreach (var symbol in Silos.Symbols)
         {
             homes.Add(symbol, (await silos.Where(silos.Mint(symbol))).SiloAddress);
         }
 
-        Assert.Equal(slow.SiloAddress, homes[Silos.Symbols[0]]);
+        // By chance they all live beside the reader once in forty million times.
+        var slow = silos.Cluster.Silos.First(s => !s.SiloAddress.Equals(reader) && homes.ContainsValue(s.SiloAddress));
         using (silos.Slow(slow.Name))
         {
             await silos.ReadTo(Chunks);

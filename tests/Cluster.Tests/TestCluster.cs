@@ -1,6 +1,9 @@
 using System.Net;
 using System.Net.Sockets;
+using KlineOrleans.Contracts;
+using KlineOrleans.Storage.Postgres;
 using KlineOrleans.Testing;
+using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 
 namespace KlineOrleans.Cluster.Tests;
@@ -39,9 +42,19 @@ internal sealed class TestCluster : IAsyncDisposable
     /// <summary>Complete while the front serves.</summary>
     public Task FrontIsUp(int number) => Volatile.Read(ref _up[number]).Task;
 
-    public static async Task<TestCluster> Start(params string[] source)
+    public static Task<TestCluster> Start(params string[] source) => Start([], source);
+
+    /// <param name="symbols">Symbols that the index knows before anything is traded, so that clients can follow them.</param>
+    /// <param name="source">Settings of the source.</param>
+    public static async Task<TestCluster> Start(IReadOnlyList<string> symbols, string[] source)
     {
         var database = await PostgresDatabase.Create();
+        await using (var store = new PostgresStore(database.ConnectionString, shared: true, TimeProvider.System, NullLogger<PostgresStore>.Instance))
+        {
+            var archive = new PostgresKlineArchive(store);
+            await Task.WhenAll(symbols.Select(s => archive.PutSymbol(new SymbolInfo(s, s, "trades", MadeUpTrades.Start), CancellationToken.None)));
+        }
+
         var cluster = new TestCluster(database, [.. Store(database), "--Kline:Cluster:AdvertisedAddress", "127.0.0.1", .. source]);
         try
         {

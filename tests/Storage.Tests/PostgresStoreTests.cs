@@ -61,6 +61,29 @@ public sealed class PostgresStoreTests
     }
 
     [Fact]
+    public async Task Klines_that_another_server_wrote_meanwhile_are_merged_with()
+    {
+        await using var test = await PostgresUnderTest.Create();
+        var first = new PostgresKlineArchive(test.Open(shared: true));
+        var second = new PostgresKlineArchive(test.Open(shared: true));
+        await first.Write("s", Run(KlineInterval.S1, 5), Cancellation);
+        await second.Write("s", [.. Run(KlineInterval.S1, 5, from: 5), .. Run(KlineInterval.M1, 2)], Cancellation);
+
+        // The first knows of five klines, and of none of the second's.
+        var corrected = Run(KlineInterval.S1, 1, from: 6)[0] with { Revision = 1 };
+        await Task.WhenAll(
+            first.Write("s", [.. Run(KlineInterval.S1, 1, from: 5), corrected, .. Run(KlineInterval.S1, 3, from: 9)], Cancellation),
+            first.Write("other", Run(KlineInterval.S1, 3), Cancellation));
+        await first.Write("s", [Run(KlineInterval.S1, 1, from: 6)[0], .. Run(KlineInterval.S1, 1, from: 12)], Cancellation);
+
+        var expected = Run(KlineInterval.S1, 13);
+        expected[6] = corrected;
+        Assert.Equal(expected, await second.Read("s", KlineInterval.S1, Everything, Cancellation));
+        Assert.Equal(Run(KlineInterval.M1, 2), await first.Read("s", KlineInterval.M1, Everything, Cancellation));
+        Assert.Equal(Run(KlineInterval.S1, 3), await second.Read("other", KlineInterval.S1, Everything, Cancellation));
+    }
+
+    [Fact]
     public async Task Database_of_a_newer_version_is_left_alone()
     {
         await using var test = await PostgresUnderTest.Create();

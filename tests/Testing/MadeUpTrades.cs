@@ -6,11 +6,14 @@ namespace KlineOrleans.Testing;
 /// <summary>Made-up trades of many symbols, as a recording that the server replays. The same seed makes the same file.</summary>
 public static class MadeUpTrades
 {
+    /// <summary>The time of the first trade.</summary>
+    public static readonly DateTimeOffset Start = new(2026, 1, 5, 0, 0, 0, TimeSpan.Zero);
+
     /// <summary>Raw aggTrade frames, one a line, over an hour. One trade in fifty comes up to ten minutes late, one in a hundred twice.</summary>
     public static async Task WriteBinanceFrames(string path, int symbols, int trades, int seed)
     {
         var random = new Random(seed);
-        var start = new DateTimeOffset(2026, 1, 5, 0, 0, 0, TimeSpan.Zero).ToUnixTimeMilliseconds();
+        var start = Start.ToUnixTimeMilliseconds();
         var prices = Enumerable.Range(0, symbols).Select(_ => random.Next(1_000, 100_000)).ToArray();
         var ids = new long[symbols];
         var late = new PriorityQueue<string, int>();

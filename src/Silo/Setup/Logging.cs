@@ -7,6 +7,11 @@ internal static class Logging
 {
     private const string FormatKey = "Kline:Logs:Format";
 
+    private static volatile bool s_startFailed;
+
+    /// <summary>Orleans, which was stopped in the middle of its work, has no more to say: why the start failed is what an operator must see.</summary>
+    public static void StartFailed() => s_startFailed = true;
+
     /// <exception cref="ConfigurationException">There is no such format.</exception>
     public static void Configure(WebApplicationBuilder builder)
     {
@@ -33,7 +38,7 @@ internal static class Logging
 
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
         builder.Logging.AddFilter("System", LogLevel.Warning);
-        builder.Logging.AddFilter("Orleans", LogLevel.Warning);
+        builder.Logging.AddFilter("Orleans", level => level >= LogLevel.Warning && !s_startFailed);
         // A start that fails is told by Startup, in one line; background services here catch what they meet.
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
 

@@ -90,6 +90,7 @@ internal static class Startup
     /// <exception cref="Exception">Why it did not start.</exception>
     internal static async Task Run(IHost host, TimeProvider time)
     {
+        Logging.StartFailed();
         try
         {
             await host.StartAsync();

@@ -12,8 +12,10 @@ internal sealed class PostgresBatch(NpgsqlConnection connection, UncertainEtags 
     // Symbols of a chain are without end; those in use are few. Emptied when it is this large and filled again from the table.
     private const int MostSymbols = 200_000;
 
-    private readonly Dictionary<string, long> _symbols = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, long> _newSymbols = new(StringComparer.Ordinal);
+    private const string Savepoint = "direct";
+
+    private readonly Dictionary<string, SymbolRows> _symbols = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, SymbolRows> _newSymbols = new(StringComparer.Ordinal);
 
     public NpgsqlConnection Connection => connection;
 
@@ -59,8 +61,8 @@ internal sealed class PostgresBatch(NpgsqlConnection connection, UncertainEtags 
     {
         if (_symbols.Count >= MostSymbols)
             _symbols.Clear();
-        foreach (var (symbol, id) in _newSymbols)
-            _symbols[symbol] = id;
+        foreach (var (symbol, rows) in _newSymbols)
+            _symbols[symbol] = rows;
     }
 
     private void PutSymbols(List<SymbolWrite> writes)
@@ -175,23 +177,53 @@ internal sealed class PostgresBatch(NpgsqlConnection connection, UncertainEtags 
     private void PutKlines(List<KlinesWrite> writes)
     {
         AddSymbols(writes.Select(w => w.Symbol));
+        LearnNewest(writes);
+
+        // What is newer than all that is stored of its series goes straight into the table: about twice as fast as the merge.
+        // By interval, which is by partition: the table takes rows of one partition many at once.
+        var direct = new List<(long Id, Kline Kline)>?[KlineIntervals.Count];
         // A statement changes a row once: of several versions of a kline the last with the highest revision counts, as if they came one after the other.
-        var rows = new Dictionary<(long, KlineInterval, long), Kline>(writes.Sum(w => w.Rows));
+        var merged = new Dictionary<(long, KlineInterval, long), Kline>();
         foreach (var write in writes)
         {
             write.Result = true;
-            var id = SymbolId(write.Symbol);
+            var symbol = Rows(write.Symbol);
             foreach (var kline in write.Klines)
             {
-                ref var row = ref CollectionsMarshal.GetValueRefOrAddDefault(rows, (id, kline.Interval, kline.OpenTime.UtcTicks), out var exists);
+                ref var newest = ref symbol.Newest![(int)kline.Interval];
+                var open = kline.OpenTime.ToUnixTimeSeconds();
+                if (open > newest)
+                {
+                    newest = open;
+                    (direct[(int)kline.Interval] ??= []).Add((symbol.Id, kline));
+                    continue;
+                }
+
+                ref var row = ref CollectionsMarshal.GetValueRefOrAddDefault(merged, (symbol.Id, kline.Interval, open), out var exists);
                 if (!exists || kline.Revision >= row.Revision)
                     row = kline;
             }
         }
 
+        if (direct.Any(d => d is not null) && !TryCopy(direct))
+        {
+            // Another process has written some of them meanwhile. What came later in this batch stands.
+            foreach (var (id, kline) in direct.SelectMany(d => d ?? []))
+            {
+                ref var row = ref CollectionsMarshal.GetValueRefOrAddDefault(merged, (id, kline.Interval, kline.OpenTime.ToUnixTimeSeconds()), out var exists);
+                if (!exists || kline.Revision > row.Revision)
+                    row = kline;
+            }
+
+            foreach (var write in writes)
+                Rows(write.Symbol).Newest = null;
+        }
+
+        if (merged.Count == 0)
+            return;
         using (var import = connection.BeginBinaryImport($"COPY kline_staging ({PostgresKlineRow.AllColumns}) FROM STDIN (FORMAT binary)"))
         {
-            foreach (var (key, kline) in rows)
+            foreach (var (key, kline) in merged)
                 PostgresKlineRow.Write(import, key.Item1, kline);
             import.Complete();
         }
@@ -200,14 +232,76 @@ internal sealed class PostgresBatch(NpgsqlConnection connection, UncertainEtags 
         merge.ExecuteNonQuery();
     }
 
+    /// <summary>Copies rows into the table. False: one of them is there already, and nothing was copied.</summary>
+    private bool TryCopy(List<(long Id, Kline Kline)>?[] rows)
+    {
+        Execute("SAVEPOINT " + Savepoint);
+        try
+        {
+            using var import = connection.BeginBinaryImport($"COPY kline ({PostgresKlineRow.AllColumns}) FROM STDIN (FORMAT binary)");
+            foreach (var some in rows)
+            {
+                foreach (ref readonly var row in CollectionsMarshal.AsSpan(some))
+                    PostgresKlineRow.Write(import, row.Id, row.Kline);
+            }
+
+            import.Complete();
+        }
+        catch (PostgresException error) when (error.SqlState == PostgresErrorCodes.UniqueViolation)
+        {
+            Execute("ROLLBACK TO SAVEPOINT " + Savepoint);
+            return false;
+        }
+
+        Execute("RELEASE SAVEPOINT " + Savepoint);
+        return true;
+    }
+
+    /// <summary>Asks for the newest kline of each series of symbols that were not written before. Rows of a batch that failed count as stored: then they are merged.</summary>
+    private void LearnNewest(List<KlinesWrite> writes)
+    {
+        var unknown = new Dictionary<long, SymbolRows>();
+        foreach (var write in writes)
+        {
+            if (Rows(write.Symbol) is { Newest: null } symbol)
+                unknown.TryAdd(symbol.Id, symbol);
+        }
+
+        if (unknown.Count == 0)
+            return;
+        foreach (var symbol in unknown.Values)
+        {
+            symbol.Newest = new long[KlineIntervals.Count];
+            Array.Fill(symbol.Newest, long.MinValue);
+        }
+
+        using var command = new NpgsqlCommand(
+            """
+            SELECT s.id, i.interval, k.open_time FROM unnest($1) AS s (id) CROSS JOIN (SELECT n::smallint AS interval FROM generate_series(1, $2) AS n) AS i
+            CROSS JOIN LATERAL (SELECT open_time FROM kline WHERE symbol_id = s.id AND interval = i.interval ORDER BY open_time DESC LIMIT 1) AS k
+            """,
+            connection);
+        Add(command, [.. unknown.Keys]);
+        command.Parameters.Add(new NpgsqlParameter<int> { TypedValue = KlineIntervals.Count - 1 });
+        using var rows = command.ExecuteReader();
+        while (rows.Read())
+            unknown[rows.GetInt64(0)].Newest![rows.GetInt16(1)] = rows.GetInt64(2);
+    }
+
+    private void Execute(string sql)
+    {
+        using var command = new NpgsqlCommand(sql, connection);
+        command.ExecuteNonQuery();
+    }
+
     private void PutEvents(List<EventsWrite> writes)
     {
         AddSymbols(writes.SelectMany(w => w.Events).Select(e => e.Symbol));
         foreach (var write in writes)
-            write.Result = new PostgresEventBatch(connection, write.Options).Write([.. write.Events.Select(e => (SymbolId(e.Symbol), e))]);
+            write.Result = new PostgresEventBatch(connection, write.Options).Write([.. write.Events.Select(e => (Rows(e.Symbol).Id, e))]);
     }
 
-    private long SymbolId(string symbol) => _symbols.TryGetValue(symbol, out var id) ? id : _newSymbols[symbol];
+    private SymbolRows Rows(string symbol) => _symbols.TryGetValue(symbol, out var rows) ? rows : _newSymbols[symbol];
 
     private void AddSymbols(IEnumerable<string> symbols)
     {
@@ -221,7 +315,7 @@ internal sealed class PostgresBatch(NpgsqlConnection connection, UncertainEtags 
         Add(select, unknown);
         using var rows = select.ExecuteReader();
         while (rows.Read())
-            _newSymbols[rows.GetString(0)] = rows.GetInt64(1);
+            _newSymbols[rows.GetString(0)] = new SymbolRows(rows.GetInt64(1));
     }
 
     private static void AddStates(NpgsqlCommand command, List<StateWrite> writes)
@@ -246,6 +340,15 @@ internal sealed class PostgresBatch(NpgsqlConnection connection, UncertainEtags 
     private static void Add(NpgsqlCommand command, string[] values) => command.Parameters.Add(new NpgsqlParameter<string[]> { TypedValue = values, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
 
     private static void Add(NpgsqlCommand command, long[] values) => command.Parameters.Add(new NpgsqlParameter<long[]> { TypedValue = values, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint });
+
+    /// <summary>What is known of a symbol's rows.</summary>
+    private sealed class SymbolRows(long id)
+    {
+        public long Id => id;
+
+        /// <summary>No kline of the interval (the index) that is stored opens later, in Unix seconds, unless another process wrote it. Null: not known.</summary>
+        public long[]? Newest { get; set; }
+    }
 
     internal static string? ETag(long? number) => number?.ToString(CultureInfo.InvariantCulture);
 }
