@@ -90,13 +90,13 @@ internal static class Startup
     /// <exception cref="Exception">Why it did not start.</exception>
     internal static async Task Run(IHost host, TimeProvider time)
     {
-        Logging.StartFailed();
         try
         {
             await host.StartAsync();
         }
         catch
         {
+            Logging.StartFailed();
             var ending = Task.Run(() => End(host, time));
             if (await Task.WhenAny(ending, Task.Delay(FailedStart, time)) != ending)
             {
