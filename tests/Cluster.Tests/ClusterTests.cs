@@ -190,6 +190,11 @@ public sealed class ClusterTests(ITestOutputHelper output)
 
         output.WriteLine($"{clients.Length} clients, {clients.Sum(c => c.Updates)} updates, {clients.Sum(c => c.Reconnects)} reconnects, longest wait {clients.Max(c => c.LongestWait).TotalSeconds:F1} s, longest silence {clients.Max(c => c.LongestSilence).TotalSeconds:F1} s; "
             + $"reordered {clients.Sum(c => c.Reordered)}, doubled {clients.Sum(c => c.Doubled.Count)}, regressed {clients.Sum(c => c.Regressed)}, wrong {wrong.Count}; source moved within {moved.TotalSeconds:F1} s; {expected.Count} rows equal");
+        foreach (var doubled in clients.SelectMany(c => c.Doubled).Take(10))
+        {
+            output.WriteLine($"told again: {doubled}");
+        }
+
         Assert.Empty(wrong);
         Assert.Equal(0, clients.Sum(c => c.Reordered));
         Assert.Empty(clients.SelectMany(c => c.Doubled));
