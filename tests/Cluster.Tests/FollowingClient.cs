@@ -217,7 +217,7 @@ internal sealed class FollowingClient(Uri[] fronts, Func<int, Task> isUp, int fi
         {
             if (!_finals.Add((time, kline.GetProperty("revision").GetInt32())))
             {
-                Doubled.Add($"{symbol} {kline} at {position}");
+                Doubled.Add($"{symbol} {kline} at {position}, after {(Klines.TryGetValue(time, out var told) ? told.ToString() : "nothing")}");
             }
         }
         else if (Klines.TryGetValue(time, out var known) && known.GetProperty("trade_count").GetInt64() > kline.GetProperty("trade_count").GetInt64())

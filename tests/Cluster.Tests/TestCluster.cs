@@ -14,13 +14,13 @@ internal sealed class TestCluster : IAsyncDisposable
     public const int Silos = 3;
     public const int Fronts = 2;
 
-    private const string Reads = "Source trades starts from";
-
     private readonly ServerProcess?[] _silos = new ServerProcess?[Silos];
     private readonly ServerProcess?[] _fronts = new ServerProcess?[Fronts];
     private readonly TaskCompletionSource[] _up = [.. Enumerable.Range(0, Fronts).Select(_ => NewSignal())];
     private readonly int[] _ports = [.. Enumerable.Range(0, (2 * Silos) + Fronts).Select(_ => FreePort())];
     private readonly string[] _settings;
+    private readonly Lock _lock = new();
+    private TaskCompletionSource _nextRead = NewSignal();
 
     private TestCluster(PostgresDatabase database, string[] settings)
     {
@@ -28,8 +28,11 @@ internal sealed class TestCluster : IAsyncDisposable
         _settings = settings;
     }
 
-    /// <summary>The silo that reads the source, as far as was seen by <see cref="SourceRead"/>.</summary>
+    /// <summary>The silo that last began to read the source.</summary>
     public int Owner { get; private set; } = -1;
+
+    /// <summary>How often silos have begun to read the source.</summary>
+    public int Reads { get; private set; }
 
     public PostgresDatabase Database { get; }
 
@@ -76,8 +79,12 @@ internal sealed class TestCluster : IAsyncDisposable
     public static string[] AloneOn(PostgresDatabase database) =>
         [.. Store(database), "--Kline:Cluster:Provider", "Postgres", "--Kline:Cluster:AdvertisedAddress", "127.0.0.1", "--Kline:Cluster:SiloPort", Text(FreePort()), "--Kline:Cluster:GatewayPort", Text(FreePort())];
 
-    public async Task StartSilo(int number) =>
-        _silos[number] = await ServerProcess.Start([.. _settings, "--Kline:Role", "Silo", "--Kline:Cluster:SiloPort", Text(_ports[2 * number]), "--Kline:Cluster:GatewayPort", Text(_ports[(2 * number) + 1])]);
+    public async Task StartSilo(int number)
+    {
+        var silo = await ServerProcess.Start([.. _settings, "--Kline:Role", "Silo", "--Kline:Cluster:SiloPort", Text(_ports[2 * number]), "--Kline:Cluster:GatewayPort", Text(_ports[(2 * number) + 1])]);
+        _silos[number] = silo;
+        _ = Watch(number, silo);
+    }
 
     public async Task StartFront(int number)
     {
@@ -95,24 +102,39 @@ internal sealed class TestCluster : IAsyncDisposable
         return _fronts[number]!.Terminate();
     }
 
-    /// <summary>How often each silo, since it was last started, has begun to read the source.</summary>
-    public int[] SourceStarts() => [.. _silos.Select(s => s?.TimesSaid(Reads) ?? 0)];
-
-    /// <summary>Completes once a silo has begun to read the source since <paramref name="before"/>: one that was running then, or one that <paramref name="started"/> since.</summary>
-    public async Task SourceRead(int[] before, params (int Number, Task Started)[] started)
+    /// <summary>Completes once the source was begun to be read more than <paramref name="reads"/> times, by whichever silo.</summary>
+    public async Task SourceReadAfter(int reads)
     {
-        var reads = Enumerable.Range(0, Silos).Select(i => ReadBy(i, started.FirstOrDefault(s => s.Number == i && s.Started is not null).Started)).ToArray();
-        Owner = await await Task.WhenAny(reads);
-
-        async Task<int> ReadBy(int silo, Task? start)
+        while (true)
         {
-            if (start is not null)
+            Task next;
+            lock (_lock)
             {
-                await start;
+                if (Reads > reads)
+                {
+                    return;
+                }
+
+                next = _nextRead.Task;
             }
 
-            await _silos[silo]!.Says(Reads, start is null ? before[silo] + 1 : 1);
-            return silo;
+            await next;
+        }
+    }
+
+    // The source may move though its silo lives: a silo that goes takes a part of the directory of grains with it.
+    private async Task Watch(int number, ServerProcess silo)
+    {
+        for (var times = 1; ; times++)
+        {
+            await silo.Says("Source trades starts from", times);
+            lock (_lock)
+            {
+                Owner = number;
+                Reads++;
+                _nextRead.SetResult();
+                _nextRead = NewSignal();
+            }
         }
     }
 

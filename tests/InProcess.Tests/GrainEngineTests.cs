@@ -524,6 +524,10 @@ public abstract class GrainEngineTests : IAsyncLifetime
     {
         // In a grain of its own: Orleans gives one client its items one after the other, over all its subscriptions, so a client's handler must not wait.
         await Soon(Grain("slow").Subscribe("k"));
+
+        // Orleans greets the subscribers of a stream before it gives the first item to any, and waits for their answer.
+        await Soon(Grain().Publish("k", 1_000, 1));
+        await Probe.Passed("slow got 1000");
         var step = Grain("slow").Step("step", waitFor: "go");
         await Probe.Passed("step begins");
         var done = new TaskCompletionSource();
