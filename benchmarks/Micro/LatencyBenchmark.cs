@@ -140,7 +140,7 @@ internal static class LatencyBenchmark
                 $"{rate:N0} trades/s, {mints} mints: {sorted.Length:N0} trades, sent to published p50 {At(0.5):F3} ms, p90 {At(0.9):F3}, p99 {At(0.99):F3}, p99.9 {At(0.999):F3}, longest {At(1):F3}"));
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"  {Count:N0} of {total:N0} published; collections {GC.CollectionCount(0)}/{GC.CollectionCount(1)}/{GC.CollectionCount(2)}, paused {GC.GetTotalPauseDuration().TotalMilliseconds:N0} ms in all; server collector {(GCSettings.IsServerGC ? "on" : "off")}; {status.State}, {string.Join(", ", status.Details.Where(d => d.Key is "corrected" or "repaired" or "overflowedFrames" or "estimatedTimes" or "correctedSlots").Select(d => $"{d.Key} {d.Value}"))}"));
+                $"  {Count:N0} of {total:N0} published; collections {GC.CollectionCount(0)}/{GC.CollectionCount(1)}/{GC.CollectionCount(2)}, paused {GC.GetTotalPauseDuration().TotalMilliseconds:N0} ms in all; server collector {(GCSettings.IsServerGC ? "on" : "off")}; {status.State} {status.Error}, {string.Join(", ", status.Details.Where(d => d.Key is "corrected" or "repaired" or "overflowedFrames" or "estimatedTimes" or "correctedSlots").Select(d => $"{d.Key} {d.Value}"))}"));
 
             // Where the tail is: the slowest seconds.
             var slow = _ticks.Select((t, i) => (Second: i / rate, Ticks: t)).Skip((int)warmUp).Where(t => Milliseconds(t.Ticks) > 2).GroupBy(t => t.Second).Select(g => $"{g.Key - WarmUpSeconds}s: {g.Count()} up to {Milliseconds(g.Max(t => t.Ticks)):F1} ms").ToList();

@@ -114,6 +114,7 @@ internal sealed class PacedNode
     {
         "getSlot" => Text(Head - ConfirmedAfter),
         "getFirstAvailableBlock" => "0",
+        "getGenesisHash" => $"\"{Mint(0)}\"",
         "getBlockTime" => Text(BlockTime(parameters[0].GetInt64())),
         "getBlock" => _slots.TryGetValue(parameters[0].GetInt64(), out var slot)
             ? $"{{\"blockTime\":{Text(BlockTime(parameters[0].GetInt64()))},\"signatures\":[{string.Join(',', Numbers(slot.From, slot.To).Select(n => $"\"{Signature(n)}\""))}]}}"
