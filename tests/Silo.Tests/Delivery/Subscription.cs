@@ -270,7 +270,7 @@ internal sealed class Subscription(Wire wire, string symbol, IReadOnlyCollection
             {
                 if (!got.TryGetValue(time, out var kline))
                 {
-                    return $"the history at {_start!.Value.Seq} lacks {interval} {time}";
+                    return $"the history at {_start!.Value.Seq} lacks {interval} {time}: it has {string.Join(' ', got.Keys.Order())}; wanted {string.Join(' ', wanted.Select(w => $"{w.Key}{(w.Value[0].IsFinal ? "" : "*")}"))}; the witness lacks something: {story.Lacks(0)}";
                 }
 
                 if (!allowed.Exists(a => Same(a, kline)) && (IsSolid(kline) || !story.Lacks(_start!.Value.Seq)))
