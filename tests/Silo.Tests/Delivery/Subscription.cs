@@ -261,8 +261,17 @@ internal sealed class Subscription(Wire wire, string symbol, IReadOnlyCollection
                 }
             }
 
-            var wanted = versions.Skip(Math.Max(0, versions.Count - limit)).ToList();
             var got = history!.Where(k => k.Interval == interval).ToDictionary(k => k.OpenTime);
+
+            // A bucket that the clock has come to and no trade yet is shown flat; nobody was told of it. It takes the place of the oldest.
+            var newest = versions.Count == 0 ? default : versions.Last().Value[0];
+            var begun = got.Values.Where(k => k.OpenTime > newest.OpenTime).ToList();
+            if (!story.Lacks(0) && begun.Find(k => k is not { Volume: 0, IsFinal: false } || k.High != k.Low || k.Close != newest.Close) is { Interval: not null } wrong)
+            {
+                return $"the history at {_start!.Value.Seq} has {wrong}, of which nobody was told; before it {newest}";
+            }
+
+            var wanted = versions.Skip(Math.Max(0, versions.Count + begun.Count - limit)).ToList();
 
             // A bucket that the witness was left out of takes the place of the oldest.
             var oldest = got.Count >= limit && story.Lacks(0) ? got.Keys.Min() : long.MinValue;
