@@ -45,7 +45,7 @@ public sealed class KlineBuilder
     public const int MostFlatKlines = 1_000;
 
     /// <summary>How long, by the clock, a bucket waits for the right time of a trade that was estimated to be in it before it becomes final.</summary>
-    public static readonly TimeSpan EstimateHold = TimeSpan.FromMinutes(1);
+    public static readonly TimeSpan EstimateHold = TimeSpan.FromMinutes(5);
 
     /// <summary>How much longer than the window an estimate is remembered: as far as it may be off.</summary>
     private const long EstimateSlack = 2 * TimeSpan.TicksPerMinute;

@@ -68,7 +68,7 @@ public class EstimatedTimeTests
         }).Check(Config.QuickThrowOnFailure.WithMaxTest(Runs).WithQuietOnSuccess(true));
 
     [Fact]
-    public void A_bucket_waits_a_minute_for_the_right_time_and_the_correction_after_it_changes_both_klines()
+    public void A_bucket_waits_a_while_for_the_right_time_and_the_correction_after_it_changes_both_klines()
     {
         var run = new BuilderRun(new KlineRules { Intervals = [KlineInterval.S5] });
         var start = TradeMaker.Start;
@@ -77,14 +77,14 @@ public class EstimatedTimeTests
         var estimate = Chain(4, start.AddSeconds(4), 9) with { EventTime = start.AddSeconds(7), ReceivedTime = start.AddSeconds(7), IsEventTimeEstimated = true };
         run.Apply(estimate);
 
-        run.Builder.Advance(start.AddSeconds(60));
+        run.Builder.Advance(start + KlineBuilder.EstimateHold);
         run.Save(restart: false);
         Assert.Equal([start], run.Archive.Values.Select(k => k.OpenTime));
-        run.Builder.Advance(start.AddSeconds(67));
+        run.Builder.Advance(start.AddSeconds(7) + KlineBuilder.EstimateHold);
         run.Save(restart: true);
         Assert.Equal(9, run.Archive[(KlineInterval.S5, start.AddSeconds(5))].Close.Value);
 
-        Assert.Equal(ApplyResult.Applied, run.Apply(Chain(4, start.AddSeconds(4), 9) with { ReceivedTime = start.AddSeconds(100) }));
+        Assert.Equal(ApplyResult.Applied, run.Apply(Chain(4, start.AddSeconds(4), 9) with { ReceivedTime = start.AddSeconds(40) + KlineBuilder.EstimateHold }));
         run.Save(restart: false);
 
         var (first, second) = (run.Archive[(KlineInterval.S5, start)], run.Archive[(KlineInterval.S5, start.AddSeconds(5))]);
@@ -101,11 +101,11 @@ public class EstimatedTimeTests
             var start = TradeMaker.Start;
             run.Apply(Chain(0, start, 1));
             run.Apply(Chain(2, start.AddSeconds(4), 9) with { EventTime = start.AddSeconds(7), ReceivedTime = start.AddSeconds(7), IsEventTimeEstimated = true });
-            run.Builder.Advance(start.AddSeconds(isStored ? 90 : 30));
+            run.Builder.Advance(start.AddSeconds(30) + (isStored ? KlineBuilder.EstimateHold : TimeSpan.Zero));
             run.Save(restart: false);
 
-            Assert.Equal(isStored ? ApplyResult.Duplicate : ApplyResult.Applied, run.Apply(Chain(2, start.AddSeconds(4), 9) with { ReceivedTime = start.AddSeconds(95) }));
-            run.Builder.Advance(start.AddSeconds(120));
+            Assert.Equal(isStored ? ApplyResult.Duplicate : ApplyResult.Applied, run.Apply(Chain(2, start.AddSeconds(4), 9) with { ReceivedTime = start.AddSeconds(35) + KlineBuilder.EstimateHold }));
+            run.Builder.Advance(start.AddSeconds(60) + KlineBuilder.EstimateHold);
             run.Save(restart: false);
 
             Assert.Equal(isStored ? [1, 1] : [2], run.Klines().Values.OrderBy(k => k.OpenTime).Select(k => k.UpdateCount));
