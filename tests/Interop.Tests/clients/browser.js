@@ -13,17 +13,22 @@ window.walk = (() => {
 
   class Inbox {
     items = [];
+    taken = [];
     push(item) {
       this.items.push(item);
       this.wake?.();
     }
     take(what, match) {
-      return within(what, this.#next(match), () => `Here: ${JSON.stringify(this.items).slice(0, 2000)}`);
+      return within(what, this.#next(match), () => `Here: ${JSON.stringify(this.items).slice(0, 2000)}. Before: ${this.taken.slice(-8).join(", ")}`);
     }
     async #next(match) {
       for (;;) {
         const at = this.items.findIndex(match);
-        if (at >= 0) return this.items.splice(0, at + 1)[at];
+        if (at >= 0) {
+          const gone = this.items.splice(0, at + 1);
+          this.taken.push(...gone.map((item) => item.name ?? item.type ?? "kline"));
+          return gone[at];
+        }
         await new Promise((resolve) => (this.wake = resolve));
       }
     }
