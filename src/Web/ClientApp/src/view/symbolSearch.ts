@@ -6,6 +6,8 @@ const PAUSE = 100;
 /** The first symbols of the list have prices; each is a request, and a client has 20 a second. */
 const PRICED = 12;
 const PRICE_PAUSE = 3_000;
+/** How long after a search that the server could not answer it is asked again, in milliseconds. */
+const RETRY = 1_000;
 
 export interface SearchEvents {
   find(query: string, limit: number): Promise<SymbolInfo[]>;
@@ -65,7 +67,9 @@ export class SymbolSearch {
     try {
       found = await this.#events.find(this.#input.value.trim(), LIMIT);
     } catch {
+      // The server is away for a moment: the same question again, unless another is typed meanwhile.
       found = [];
+      if (asked === this.#asked && document.activeElement === this.#input) this.#timer = setTimeout(() => void this.#search(), RETRY);
     }
 
     if (asked !== this.#asked || document.activeElement !== this.#input) return;
