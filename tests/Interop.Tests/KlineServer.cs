@@ -65,7 +65,7 @@ internal sealed class KlineServer : IAsyncDisposable
         }
     }
 
-    /// <summary>Starts the server and waits until it is ready and has a symbol.</summary>
+    /// <summary>Starts the server and waits until it has caught up: while its history is being made, a follower gets hours of klines in seconds, more than its outbox may hold.</summary>
     /// <param name="needsKey">Whether clients must show <see cref="Key"/>.</param>
     public static async Task<KlineServer> StartAsync(bool needsKey, string[] settings)
     {
@@ -159,8 +159,9 @@ internal sealed class KlineServer : IAsyncDisposable
 
             try
             {
-                var answer = await http.GetStringAsync(new Uri("/api/v1/symbols?limit=1", UriKind.Relative), patience.Token);
-                if (answer.Contains("\"listedTime\"", StringComparison.Ordinal))
+                using var answer = await http.GetAsync(new Uri("/health", UriKind.Relative), patience.Token);
+                using var health = JsonDocument.Parse(await answer.Content.ReadAsStringAsync(patience.Token));
+                if (answer.IsSuccessStatusCode && health.RootElement.GetProperty("sources").EnumerateArray().All(s => s.GetProperty("state").GetString() == "live"))
                 {
                     return;
                 }

@@ -19,7 +19,18 @@ window.walk = (() => {
       this.wake?.();
     }
     take(what, match) {
-      return within(what, this.#next(match), () => `Here: ${JSON.stringify(this.items).slice(0, 2000)}. Before: ${this.taken.slice(-8).join(", ")}`);
+      return within(what, this.#next(match), () => `Here: ${this.#here()}. Before: ${this.taken.slice(-8).join(", ")}`);
+    }
+    /** What is here and fits nothing that is waited for: how many in a row of each name, and the last of them. */
+    #here() {
+      const rows = [];
+      for (const item of this.items) {
+        const name = item.name ?? item.type ?? "kline";
+        if (rows.at(-1)?.name === name) rows.at(-1).count++;
+        else rows.push({ name, count: 1 });
+        rows.at(-1).last = JSON.stringify(item.data ?? item).slice(0, 200);
+      }
+      return JSON.stringify(rows).slice(0, 4000);
     }
     async #next(match) {
       for (;;) {

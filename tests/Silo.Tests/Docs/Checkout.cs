@@ -87,6 +87,13 @@ internal sealed partial class Checkout : IAsyncDisposable
         return (await running.End(), running.Output);
     }
 
+    /// <summary>Waits until every source of the server has caught up: then the history that was asked for is all there.</summary>
+    public async Task UntilLive()
+    {
+        var (code, output) = await Run("for i in $(seq 300); do h=$(curl -s http://127.0.0.1:8080/health); case $h in *'\"state\":\"backfilling\"'*|*'\"state\":\"starting\"'*) ;; *'\"state\":\"live\"'*) exit 0 ;; esac; sleep 0.2; done; echo \"$h\"; exit 1");
+        Assert.True(code == 0, $"The server has not caught up: {output}");
+    }
+
     /// <summary>Starts what follows a server for ever, waits for the first of what it writes, and ends it.</summary>
     public Task Watch(string command, string name) => WatchUntil(command, name, text => text.Contains('\n', StringComparison.Ordinal));
 

@@ -75,7 +75,7 @@ public partial class ExampleTests
                 {
                     // The page's server: the one that ./run starts.
                     await checkout.StartLong("./run --Kline:Sources:0:Kind Simulation --Kline:Sources:0:History 00:10:00", name);
-                    await checkout.Run("for i in $(seq 100); do curl -s http://127.0.0.1:8080/api/v1/symbols | grep -q symbol.: && exit; done; exit 1");
+                    await checkout.UntilLive();
                     hasServer = true;
                 }
 
@@ -119,7 +119,7 @@ public partial class ExampleTests
         }
 
         await checkout.StartLong("./run --Kline:Sources:0:Kind Simulation --Kline:Sources:0:Mints 1 --Kline:Sources:0:TradesPerSecond 20 --Kline:Sources:0:History 00:10:00", example);
-        await checkout.Run("for i in $(seq 100); do curl -s http://127.0.0.1:8080/api/v1/symbols | grep -q symbol.: && exit; done; exit 1");
+        await checkout.UntilLive();
         if (example.EndsWith(".py", StringComparison.Ordinal))
         {
             var (code, output) = await checkout.Run(checkout.Here($"{command} http://127.0.0.1:8080"));
