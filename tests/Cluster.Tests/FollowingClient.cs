@@ -122,7 +122,7 @@ internal sealed class FollowingClient(Uri[] fronts, Func<int, Task> isUp, int fi
                     }
                 });
             }
-            catch (Exception error) when (error is WebSocketException or OperationCanceledException or IOException or System.Net.Http.HttpRequestException)
+            catch (Exception error) when (error is WebSocketException or OperationCanceledException or IOException or System.Net.Http.HttpRequestException or System.Net.Sockets.SocketException)
             {
                 // Its front went, or the test is over.
             }

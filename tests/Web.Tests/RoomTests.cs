@@ -94,6 +94,20 @@ public sealed class RoomTests
     }
 
     [Fact]
+    public void Session_that_finishes_in_a_burst_sends_what_its_rooms_had_before()
+    {
+        (_lane, _rooms) = Make(conflates: false);
+        var (follower, wire) = Join();
+        Post(1, 2);
+        follower.Session.Finish(DisconnectReason.ServerShutdown, () => new SkippedPayload(-1));
+        Post(3);
+        _lane.Drain();
+        Assert.Equal([1, 2], Counts(wire));
+        Assert.Equal(-1, Assert.IsType<SkippedPayload>(wire.Received[^1].Payload).Count);
+        Assert.Equal(DisconnectReason.ServerShutdown, wire.Closed);
+    }
+
+    [Fact]
     public void Own_subscription_ids_and_shared_bytes_go_side_by_side()
     {
         (_lane, _rooms) = Make(conflates: false);

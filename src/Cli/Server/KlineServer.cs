@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using KlineOrleans.Contracts;
@@ -76,7 +77,7 @@ internal sealed class KlineServer : IDisposable
 
             return ([.. json.RootElement.GetProperty("klines").EnumerateArray().Select(ServerKline.Read)], json.RootElement.GetProperty("next").GetString());
         }
-        catch (HttpRequestException error)
+        catch (Exception error) when (error is HttpRequestException or SocketException)
         {
             throw new Failure($"{Address} cannot be reached: {error.Message}", error);
         }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 using KlineOrleans.Contracts;
 using Microsoft.Extensions.Logging;
@@ -164,7 +165,7 @@ internal sealed class BinanceRest(BinanceOptions options, TimeProvider time, Ski
                     skipped.Add(SkipReason.MalformedFrame);
                     Fail($"an answer that cannot be read to {query}: {e.Message}");
                 }
-                catch (Exception e) when (e is HttpRequestException or IOException)
+                catch (Exception e) when (e is HttpRequestException or SocketException or IOException)
                 {
                     Fail($"{e.Message} ({query})");
                 }

@@ -1,3 +1,5 @@
+using System.Net.Sockets;
+
 namespace KlineOrleans.Silo.Setup;
 
 /// <summary><c>health URL</c>: whether a server answers there. For images that hold no other program that could ask.</summary>
@@ -20,7 +22,7 @@ internal static class HealthCommand
             using var answer = await client.GetAsync(uri);
             return answer.IsSuccessStatusCode ? Startup.Stopped : Startup.CannotStart;
         }
-        catch (Exception error) when (error is HttpRequestException or TaskCanceledException)
+        catch (Exception error) when (error is HttpRequestException or SocketException or TaskCanceledException)
         {
             await Console.Error.WriteLineAsync($"health: {error.Message}");
             return Startup.CannotStart;

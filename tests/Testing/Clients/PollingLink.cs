@@ -1,4 +1,5 @@
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Text;
 
 namespace KlineOrleans.Testing.Clients;
@@ -56,7 +57,7 @@ public sealed class PollingLink : ITextLink
                 throw new IOException($"{answer.StatusCode}: {await answer.Content.ReadAsStringAsync()}");
             }
         }
-        catch (HttpRequestException e)
+        catch (Exception e) when (e is HttpRequestException or SocketException)
         {
             throw new IOException("The connection is gone.", e);
         }
@@ -107,7 +108,7 @@ public sealed class PollingLink : ITextLink
                 }
             }
         }
-        catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException or ObjectDisposedException)
+        catch (Exception e) when (e is HttpRequestException or SocketException or IOException or OperationCanceledException or ObjectDisposedException)
         {
             // The connection is gone.
         }

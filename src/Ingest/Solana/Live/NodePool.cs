@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 
@@ -212,7 +213,7 @@ internal sealed class NodePool : IDisposable
         {
             throw new RpcException(RpcOrigin.Timeout, 0, $"no answer within {_options.RequestTimeout.TotalSeconds:0.#} s", inner: e);
         }
-        catch (Exception e) when (e is HttpRequestException or IOException)
+        catch (Exception e) when (e is HttpRequestException or SocketException or IOException)
         {
             throw new RpcException(RpcOrigin.Transport, 0, e.Message, inner: e);
         }

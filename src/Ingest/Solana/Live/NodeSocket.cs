@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net.Sockets;
 using System.Net.WebSockets;
 using System.Text;
 
@@ -67,7 +68,7 @@ internal sealed class NodeSocket(
             await Subscribe(socket, cancellationToken);
             await Read(socket, cancellationToken);
         }
-        catch (Exception e) when (e is WebSocketException or HttpRequestException or IOException)
+        catch (Exception e) when (e is WebSocketException or HttpRequestException or SocketException or IOException)
         {
             throw new RpcException(RpcOrigin.Transport, 0, e.Message, inner: e);
         }
