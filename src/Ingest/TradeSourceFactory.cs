@@ -14,7 +14,7 @@ namespace KlineOrleans.Ingest;
 internal sealed class TradeSourceFactory(ImmutableArray<SourceOptions> options, TimeProvider timeProvider, ILoggerFactory loggers) : ITradeSourceFactory
 {
     public ImmutableArray<SourceDescription> Sources { get; } =
-        [.. options.Select(o => new SourceDescription(o.Name, o.Kind.ToString(), o.Rules, IsSimulated: o.Kind == SourceKind.Simulation, IsChain: IsChain(o)))];
+        [.. options.Select(o => new SourceDescription(o.Name, o.Kind.ToString(), o.Rules, IsSimulated: o.Kind == SourceKind.Simulation, IsChain: IsChain(o)) { TradesPerUpdate = o.TradesPerUpdate })];
 
     public ITradeSource Create(string name)
     {

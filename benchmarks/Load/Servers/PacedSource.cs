@@ -16,15 +16,17 @@ internal sealed class PacedSource : ITradeSourceFactory, ITradeSource
     private readonly long _first = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds() * 10_000;
     private long _trades;
 
-    public PacedSource(int symbols)
+    /// <param name="merges">Trades of a symbol that wait for its grain make one update, as in service; otherwise each makes one.</param>
+    public PacedSource(int symbols, bool merges)
     {
+        Sources = [new SourceDescription(Name, "Replay", new KlineRules(), IsSimulated: false, IsChain: true) { TradesPerUpdate = merges ? SourceDescription.MaxTradesPerUpdate : 1 }];
         _symbols = [.. Enumerable.Range(0, symbols).Select(LoadNames.Symbol)];
         Pacer = new Pacer(Add);
     }
 
     public Pacer Pacer { get; }
 
-    public ImmutableArray<SourceDescription> Sources { get; } = [new SourceDescription(Name, "Replay", new KlineRules(), IsSimulated: false, IsChain: true)];
+    public ImmutableArray<SourceDescription> Sources { get; }
 
     public ITradeSource Create(string name) => this;
 

@@ -55,7 +55,7 @@ internal static class ServeCommand
         }
 
         Microsoft.Extensions.Configuration.MemoryConfigurationBuilderExtensions.AddInMemoryCollection(builder.Configuration, values);
-        var source = new PacedSource(symbols);
+        var source = new PacedSource(symbols, merges: conflate == "true");
         builder.Services.AddSingleton<ITradeSourceFactory>(source);
         builder.Services.AddKlineStorage(builder.Configuration);
         builder.Services.AddKlineGrains();

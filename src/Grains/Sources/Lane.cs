@@ -24,7 +24,8 @@ internal enum BatchKind
 internal readonly record struct Batch(ImmutableArray<Trade> Trades, long Oldest, BatchKind Kind, SourceClock Before, SymbolKlines? History);
 
 /// <summary>One mint's trades on their way from a <see cref="SourcePump"/>, whose lock guards it.</summary>
-internal sealed class Lane(string symbol, IKlineGrain grain)
+/// <param name="mostTrades">The most trades in one call to the grain. A correction of order may be longer: it is not cut within a slot.</param>
+internal sealed class Lane(string symbol, IKlineGrain grain, int mostTrades)
 {
     private readonly Queue<Batch> _earlier = new();
     private readonly ImmutableArray<Trade>.Builder _waiting = ImmutableArray.CreateBuilder<Trade>();
@@ -76,7 +77,7 @@ internal sealed class Lane(string symbol, IKlineGrain grain)
     public void Add(in Trade trade, long number, BatchKind kind, long chunk, SourceClock before)
     {
         // A correction of order is a batch of its own, and so is each chunk's: a later one of the same slot is not a part of the first.
-        if (_waiting.Count > 0 && (kind != _waitingKind || (kind == BatchKind.Trades ? _waiting.Count >= SourcePump.MaxBatch : chunk != _waitingChunk)))
+        if (_waiting.Count > 0 && (kind != _waitingKind || (kind == BatchKind.Trades ? _waiting.Count >= mostTrades : chunk != _waitingChunk)))
         {
             EndBatch();
         }

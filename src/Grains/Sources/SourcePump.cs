@@ -29,9 +29,6 @@ internal sealed partial class SourcePump : IDisposable
     /// <summary>Trades read and not yet taken by their grains at which reading waits.</summary>
     internal const int MaxUndelivered = 65_536;
 
-    /// <summary>The most trades in one call to a grain, so that its turns stay short. A correction of order may be longer: it is not cut within a slot.</summary>
-    internal const int MaxBatch = 1_024;
-
     /// <summary>
     /// Mints whose grains may come into memory for their first trades at the same time. Each reads its state first: more at once would only have each wait longer, until
     /// the calls are given up. Mints whose grains have taken trades do not wait for these.
@@ -362,7 +359,7 @@ internal sealed partial class SourcePump : IDisposable
     {
         if (!_lanes.TryGetValue(symbol, out var lane))
         {
-            lane = new Lane(symbol, _grains.GetGrain<IKlineGrain>(symbol));
+            lane = new Lane(symbol, _grains.GetGrain<IKlineGrain>(symbol), _description.TradesPerUpdate);
             _lanes.Add(symbol, lane);
             if (_met.Add(Hash(symbol)))
             {

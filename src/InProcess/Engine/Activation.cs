@@ -116,7 +116,7 @@ internal sealed class Activation : TaskScheduler, IGrainContext, IThreadPoolWork
         if (top is null)
         {
             // The thread's own queue keeps caller and callee on one core; the common one now and then, because threads look there only when their own is empty.
-            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: (++t_schedules & 15) != 0);
+            ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: (++t_schedules & 127) != 0);
         }
     }
 

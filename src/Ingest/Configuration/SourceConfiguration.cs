@@ -117,6 +117,7 @@ public static class SourceConfiguration
 
         var open = reader.Choice<OpenPolicy>("Open");
         var empty = reader.Choice<EmptyPolicy>("Empty");
+        var tradesPerUpdate = (int)reader.Integer("TradesPerUpdate", SourceDescription.MaxTradesPerUpdate, 1, SourceDescription.MaxTradesPerUpdate);
         var replay = kind == SourceKind.Replay ? ReadReplay(reader) : null;
         var simulation = kind == SourceKind.Simulation ? ReadSimulation(reader) : null;
         var binance = kind == SourceKind.Binance ? Binance.BinanceConfiguration.Read(reader) : null;
@@ -132,6 +133,7 @@ public static class SourceConfiguration
                 Open = open ?? (isExchange ? OpenPolicy.FirstTrade : OpenPolicy.PreviousClose),
                 Empty = empty ?? (isExchange ? EmptyPolicy.Flat : EmptyPolicy.None),
             },
+            TradesPerUpdate = tradesPerUpdate,
             Replay = replay,
             Simulation = simulation,
             Binance = binance,

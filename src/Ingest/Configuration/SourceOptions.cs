@@ -47,6 +47,9 @@ public sealed record SourceOptions
     /// <summary>How its klines are built.</summary>
     public required KlineRules Rules { get; init; }
 
+    /// <summary>See <see cref="SourceDescription.TradesPerUpdate"/>.</summary>
+    public int TradesPerUpdate { get; init; } = SourceDescription.MaxTradesPerUpdate;
+
     /// <summary>Replay only.</summary>
     public ReplayOptions? Replay { get; init; }
 

@@ -3,16 +3,20 @@ namespace KlineOrleans.Web;
 /// <summary>The rooms of one mint on one lane. A room is the followers of one set of intervals in one wire format: they get the same bytes.</summary>
 /// <remarks>
 /// Touched only by work of its lane, which takes no lock and allocates nothing per delivery.
-/// What comes for a room waits until the lane's burst is over and then goes to each session in one write (<see cref="Settle"/>). Whatever changes who is in a room settles first,
+/// What comes for a room waits until the lane's burst is over and then goes to each session in one write (<see cref="Settle(long)"/>). Whatever changes who is in a room settles first,
 /// so nobody gets what came before it joined.
 /// </remarks>
 internal sealed class FeedLane(Lane lane, TimeProvider time) : ILaneWork
 {
-    // Writes between two looks at the clock.
-    private const int Stretch = 64;
+    /// <summary>Writes between two looks at the clock.</summary>
+    public const int Stretch = 64;
 
     private readonly List<Room> _rooms = [];
     private bool _isUnsettled;
+
+    // Where what is not settled goes on.
+    private int _room;
+    private int _follower;
 
     public Lane Lane => lane;
 
@@ -59,48 +63,68 @@ internal sealed class FeedLane(Lane lane, TimeProvider time) : ILaneWork
     }
 
     /// <summary>Gives every session what came for its rooms.</summary>
-    public void Settle()
+    public void Settle() => Settle(long.MaxValue);
+
+    /// <summary>Gives sessions what came for their rooms until a moment of the system's clock, and some in any case.</summary>
+    /// <remarks>If it throws, the next call goes on behind the session whose fault it was.</remarks>
+    /// <returns>False if not all of them have it: the next call goes on, and no other work of the lane may come between.</returns>
+    public bool Settle(long deadline)
     {
         if (!_isUnsettled)
         {
-            return;
+            return true;
+        }
+
+        for (; _room < _rooms.Count; _room++)
+        {
+            var room = _rooms[_room];
+            if (room.Batch.Count == 0)
+            {
+                continue;
+            }
+
+            if (!Deliver(room, deadline))
+            {
+                return false;
+            }
+
+            room.Batch.Clear();
+            _follower = 0;
         }
 
         _isUnsettled = false;
-        foreach (var room in _rooms)
-        {
-            if (room.Batch.Count > 0)
-            {
-                try
-                {
-                    Deliver(room);
-                }
-                finally
-                {
-                    room.Batch.Clear();
-                }
-            }
-        }
+        _room = 0;
+        return true;
     }
 
-    private void Deliver(Room room)
+    private bool Deliver(Room room, long deadline)
     {
         var batch = room.Batch;
-        var followers = room.Followers;
         var counters = lane.Counters;
-        for (var i = 0; i < room.Count; i++)
+        while (_follower < room.Count)
         {
-            var follower = followers[i];
+            var follower = room.Followers[_follower++];
             if (!follower.Session.TryWrite(follower, batch))
             {
                 batch.OfferTo(follower);
             }
-            else if (batch.Written == Stretch && counters is not null)
+
+            if (_follower % Stretch == 0 && _follower < room.Count)
             {
-                batch.Measure(counters, time);
+                Measure(batch, counters);
+                if (TimeProvider.System.GetTimestamp() >= deadline)
+                {
+                    return false;
+                }
             }
         }
 
+        Measure(batch, counters);
+        return true;
+    }
+
+    private void Measure(RoomBatch batch, WebCounters? counters)
+    {
         if (batch.Written > 0 && counters is not null)
         {
             batch.Measure(counters, time);

@@ -50,7 +50,7 @@ public sealed class SourceConfigurationTests
     [InlineData("Kline:Sources:0:Name=a b", "Kline:Sources:0:Name: 'a b' is not allowed. Allowed: 1 to 64 letters, digits, '-', '_' and '.'.")]
     [InlineData("Kline:Sources:0:PriceScale=99", "Kline:Sources:0:PriceScale: '99' is not allowed. Allowed: a whole number from 0 to 38.")]
     [InlineData("Kline:Sources:0:Programs:0=SpinPet-9", "Kline:Sources:0:Programs:0: 'SpinPet-9' is not allowed.")]
-    [InlineData("Kline:Sources:0:Speeed=1", "Kline:Sources:0:Speeed: no such key here. Allowed: Kind, Name, Open, Empty, Format, Path, Symbol, Speed, Loop, PriceScale, Anchor, Programs.")]
+    [InlineData("Kline:Sources:0:Speeed=1", "Kline:Sources:0:Speeed: no such key here. Allowed: Kind, Name, Open, Empty, TradesPerUpdate, Format, Path, Symbol, Speed, Loop, PriceScale, Anchor, Programs.")]
     [InlineData("Kline:Sources:0:Mints=5", "Kline:Sources:0:Mints: no such key here.")]
     [InlineData("Kline:Intervals:0=m2", "Kline:Intervals:0: 'm2' is not allowed. Allowed: s1, s5, s15, s30, m1, m5, m15, m30, h1, h4, d1, w1.")]
     [InlineData("Kline:Grace=15", "Kline:Grace: '15' is not allowed. Allowed: hh:mm:ss or d.hh:mm:ss from 00:00:00 to 00:01:00.")]
