@@ -29,6 +29,7 @@ internal static class PeersCommand
         var rounds = arguments.Int("rounds", 3);
         var seconds = arguments.Double("seconds", 4);
         var port = arguments.Int("port", 8091);
+        var warmUp = arguments.Double("warm-up", 15);
         var pin = arguments.Text("pin", "true") == "true";
         var conflate = arguments.Text("conflate", "false");
         arguments.CheckAllRead();
@@ -50,7 +51,7 @@ internal static class PeersCommand
                     }
 
                     var json = Path.GetTempFileName();
-                    using var client = Start(pin ? 1 : null, ["client", "--url", $"http://127.0.0.1:{port}", "--wire", wire, "--connections", $"{connections}", "--symbols", $"{symbols}", "--rates", rates, "--seconds", seconds.ToString(CultureInfo.InvariantCulture), "--label", name, "--json", json, "--limit", limit.ToString(CultureInfo.InvariantCulture)]);
+                    using var client = Start(pin ? 1 : null, ["client", "--url", $"http://127.0.0.1:{port}", "--wire", wire, "--connections", $"{connections}", "--symbols", $"{symbols}", "--rates", rates, "--seconds", seconds.ToString(CultureInfo.InvariantCulture), "--warm-up", warmUp.ToString(CultureInfo.InvariantCulture), "--label", name, "--json", json, "--limit", limit.ToString(CultureInfo.InvariantCulture)]);
                     await client.WaitForExitAsync();
                     var lines = File.ReadLines(json).Select(l => JsonSerializer.Deserialize<Line>(l, JsonSerializerOptions.Web)!).ToList();
                     File.Delete(json);

@@ -25,6 +25,7 @@ internal static class ClientCommand
         var idle = arguments.Double("idle", 1);
         var collect = arguments.Text("collect", "false") == "true";
         var limit = arguments.Double("limit", 0);
+        var warmUp = arguments.Double("warm-up", 0);
         var failed = 0;
         arguments.CheckAllRead();
 
@@ -61,6 +62,13 @@ internal static class ClientCommand
 
         var perIdle = (ProcessFigures.Of(pid).ResidentBytes - before) / (double)connections;
         Console.WriteLine($"{label}: {perIdle / 1024:N1} KiB of the server's resident memory for each connection ({before >> 20:N0} MiB before)");
+        if (hasFeed && warmUp > 0)
+        {
+            // A server is slower until its code is compiled for good, and compiles it beside its work.
+            await SetRate(http, rates[0]);
+            client.Run(TimeSpan.FromSeconds(warmUp), label: $"{label}: warming up");
+        }
+
         foreach (var rate in hasFeed ? rates : [double.NaN])
         {
             if (hasFeed)

@@ -95,6 +95,6 @@ internal static class ServeCommand
             GC.Collect(2, GCCollectionMode.Aggressive, blocking: true, compacting: true);
         }
 
-        return $"{pacer.Rate} updates/s, {GC.GetTotalAllocatedBytes()} bytes allocated, gen0 {GC.CollectionCount(0)} gen1 {GC.CollectionCount(1)} gen2 {GC.CollectionCount(2)}, heap {GC.GetTotalMemory(false)}, threads {ThreadPool.ThreadCount}, server GC {System.Runtime.GCSettings.IsServerGC}\n";
+        return $"{pacer.Rate} updates/s, {GC.GetTotalAllocatedBytes()} bytes allocated, gen0 {GC.CollectionCount(0)} gen1 {GC.CollectionCount(1)} gen2 {GC.CollectionCount(2)}, heap {GC.GetTotalMemory(false)}, pauses {GC.GetTotalPauseDuration().TotalMilliseconds:0} ms, threads {ThreadPool.ThreadCount}, server GC {System.Runtime.GCSettings.IsServerGC}\n";
     });
 }

@@ -38,6 +38,9 @@ internal sealed partial class SourcePump : IDisposable
     /// <summary>Mints that are asked to save at the same time.</summary>
     private const int MaxSavesAtOnce = 2_000;
 
+    /// <summary>Mints whose saves begin without other work between them.</summary>
+    private const int SavesInARow = 4;
+
     /// <summary>Chunks remembered as places for a checkpoint.</summary>
     private const int MaxMarks = 2_048;
 
@@ -822,7 +825,18 @@ internal sealed partial class SourcePump : IDisposable
             {
                 foreach (var some in saves.Chunk(MaxSavesAtOnce))
                 {
-                    await Task.WhenAll(some.Select(Save));
+                    var saving = new List<Task>(some.Length);
+                    foreach (var lane in some)
+                    {
+                        saving.Add(Save(lane));
+                        if (saving.Count % SavesInARow == 0)
+                        {
+                            // What is saved is written down on the threads that deliver: others get their turn in between.
+                            await Task.Yield();
+                        }
+                    }
+
+                    await Task.WhenAll(saving);
                 }
 
                 // After the saves, so that they do not wait for it, and before the checkpoint: who does not come again must be found in the index.
