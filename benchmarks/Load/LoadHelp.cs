@@ -8,8 +8,8 @@ internal static class LoadHelp
             ./load --url http://127.0.0.1:8080 [--wire raw|binary|socketio|signalr] [--connections 1000] [--symbols 1] [--per-connection 1] [--intervals m1]
                    [--seconds 5] [--slow-share 0] [--connectors 8] [--rates 100,1000] [--reconnect 0] [--warm-up 0] [--json FILE]
               Many clients on one thread, from many addresses in 127.0.0.0/8. --rates sets the feed of a server that ./load serve runs, updates a second, one stretch each.
-            ./load serve [--kind product|kestrel|signalr] [--port 8090] [--symbols 1] [--conflate true] [--settings "Kline:Key=value;..."]
-              A server with a feed of trades whose rate can be set: the whole product, or what it is compared with.
+            ./load serve [--kind product|kestrel|signalr] [--port 8090] [--symbols 1] [--active N] [--conflate true] [--settings "Kline:Key=value;..."]
+              A server with a feed of trades whose rate can be set: the whole product, or what it is compared with. --active: so many of the product's symbols are traded.
             ./load peers [--servers npm-socketio,npm-ws,kestrel,signalr-groups,ours-raw,ours-binary,ours-socketio,ours-signalr] [--connections 1000] [--symbols 1]
                    [--deliveries 50000,100000,...] [--p99 50] [--rounds 3] [--seconds 4] [--warm-up 15] [--pin true] [--conflate false]
               Every server in turn, server on core 0 and client on core 1; medians and ratios.

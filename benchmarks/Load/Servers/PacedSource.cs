@@ -14,13 +14,16 @@ internal sealed class PacedSource : ITradeSourceFactory, ITradeSource
     private readonly Channel<SourceChunk> _chunks = Channel.CreateUnbounded<SourceChunk>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
     private readonly string[] _symbols;
     private readonly long _first = TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds() * 10_000;
+    private readonly int _active;
     private long _trades;
 
     /// <param name="merges">Trades of a symbol that wait for its grain make one update, as in service; otherwise each makes one.</param>
-    public PacedSource(int symbols, bool merges)
+    /// <param name="active">How many of the symbols are traded.</param>
+    public PacedSource(int symbols, int active, bool merges)
     {
         Sources = [new SourceDescription(Name, "Replay", new KlineRules(), IsSimulated: false, IsChain: true) { TradesPerUpdate = merges ? SourceDescription.MaxTradesPerUpdate : 1 }];
         _symbols = [.. Enumerable.Range(0, symbols).Select(LoadNames.Symbol)];
+        _active = active;
         Pacer = new Pacer(Add);
     }
 
@@ -47,7 +50,7 @@ internal sealed class PacedSource : ITradeSourceFactory, ITradeSource
         var price = new Price(stamp);
         var trade = new Trade
         {
-            Symbol = _symbols[number % _symbols.Length],
+            Symbol = _symbols[number % _active],
             Order = new TradeOrder(new TradeId(position)),
             EventTime = now,
             ReceivedTime = now,

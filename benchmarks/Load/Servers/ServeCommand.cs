@@ -19,12 +19,13 @@ internal static class ServeCommand
         var kind = arguments.Text("kind", "product");
         var port = arguments.Int("port", 8090);
         var symbols = arguments.Int("symbols", 1);
+        var active = arguments.Int("active", symbols);
         var conflate = arguments.Text("conflate", "true");
         var settings = arguments.Text("settings", "");
         arguments.CheckAllRead();
         var app = kind switch
         {
-            "product" => Product(symbols, conflate, settings),
+            "product" => Product(symbols, active, conflate, settings),
             "kestrel" => KestrelPeer.Compose(symbols),
             "signalr" => SignalRPeer.Compose(symbols),
             _ => throw new ArgumentException($"--kind: '{kind}' is not a server. Allowed: product, kestrel, signalr."),
@@ -35,7 +36,7 @@ internal static class ServeCommand
     }
 
     /// <summary>Composed as src/Silo does, with a source whose rate can be set, and room for the load client.</summary>
-    private static WebApplication Product(int symbols, string conflate, string settings)
+    private static WebApplication Product(int symbols, int active, string conflate, string settings)
     {
         var folder = Directory.CreateTempSubdirectory("kline-load-").FullName;
         var builder = NewBuilder();
@@ -55,7 +56,7 @@ internal static class ServeCommand
         }
 
         Microsoft.Extensions.Configuration.MemoryConfigurationBuilderExtensions.AddInMemoryCollection(builder.Configuration, values);
-        var source = new PacedSource(symbols, merges: conflate == "true");
+        var source = new PacedSource(symbols, active, merges: conflate == "true");
         builder.Services.AddSingleton<ITradeSourceFactory>(source);
         builder.Services.AddKlineStorage(builder.Configuration);
         builder.Services.AddKlineGrains();
