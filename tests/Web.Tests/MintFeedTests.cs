@@ -99,6 +99,40 @@ public sealed class MintFeedTests
     }
 
     [Fact]
+    public async Task Kline_that_a_grain_has_stored_again_with_fewer_trades_than_were_told_is_not_told_again()
+    {
+        var world = new World();
+        world.Change(1);
+        await world.Feed.Start();
+        var (follower, _) = world.Attach();
+        world.Release(follower);
+        var final = TestKlines.Make(KlineInterval.M1, Start, 1, 3, isFinal: true);
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(63), final));
+        var corrected = TestKlines.Make(KlineInterval.M1, Start, 1, 4, isFinal: true, revision: 1);
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(64), corrected));
+        world.Drain();
+        world.Wire.Received.Clear();
+
+        // It comes back from before the end of the kline, ends it again, and stores and forgets it before the late trade comes again and before the feed looks.
+        world.Mint.BeginEpoch();
+        world.Mint.Change(Start.AddSeconds(63), final);
+        await world.Mint.Archive(world.Archive, KlineInterval.M1, Start.AddSeconds(60));
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(63.5), TestKlines.Make(KlineInterval.M1, Start.AddMinutes(1), 1, 1)));
+        await world.Settle(2);
+        world.Drain();
+        Assert.DoesNotContain(world.Wire.Received.SelectMany(r => Assert.IsType<TestPayload>(r.Payload).Klines), k => k.OpenTime == Start);
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(64), corrected));
+        world.Drain();
+        Assert.DoesNotContain(world.Wire.Received.SelectMany(r => Assert.IsType<TestPayload>(r.Payload).Klines), k => k.OpenTime == Start);
+
+        // What goes beyond is told.
+        var more = TestKlines.Make(KlineInterval.M1, Start, 1, 5, isFinal: true, revision: 2);
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(65), more));
+        world.Drain();
+        Assert.Equal(more, Assert.Single(world.Wire.Received.SelectMany(r => Assert.IsType<TestPayload>(r.Payload).Klines), k => k.OpenTime == Start));
+    }
+
+    [Fact]
     public async Task Correction_that_the_archive_holds_is_not_told_again_by_every_healing()
     {
         var world = new World();

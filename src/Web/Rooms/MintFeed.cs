@@ -349,7 +349,7 @@ internal sealed class MintFeed : IFeed
             state.Apply(message.Update);
         }
 
-        KeepAhead(_state, state);
+        KeepAhead(_state, state, []);
         RememberCorrected(_state, state);
         _state = state;
         _view = null;
@@ -450,11 +450,20 @@ internal sealed class MintFeed : IFeed
     }
 
     /// <summary>Puts what followers were told beyond <paramref name="next"/> into it, so that nobody is told less than before while the grain takes the same trades again.</summary>
-    private void KeepAhead(State told, State next)
+    /// <param name="archived">What the archive holds of late. The grain may have stored klines there already as it made them again, with fewer trades than were told.</param>
+    private void KeepAhead(State told, State next, IReadOnlyList<Kline> archived)
     {
         if (next.Epoch != told.Epoch && told.Epoch != 0)
         {
             _ahead.Clear();
+            foreach (var kline in archived)
+            {
+                if (kline.OpenTime < KlineView.Covered(next.CoveredFrom, kline.Interval) && told.Series(kline.Interval).TryGet(kline.OpenTime, out var known) && IsAhead(known, kline))
+                {
+                    _ahead.Add((kline.Interval, kline.OpenTime));
+                }
+            }
+
             foreach (var interval in next.Rules.Intervals)
             {
                 var covered = KlineView.Covered(next.CoveredFrom, interval);
@@ -599,7 +608,7 @@ internal sealed class MintFeed : IFeed
                 {
                     Debug.Assert(ReferenceEquals(state, _state), "only healing changes the state while it goes on");
                     var next = State.Of(snapshot);
-                    KeepAhead(_state, next);
+                    KeepAhead(_state, next, archived);
                     var changed = Difference(_state, next, archived, _corrected);
                     RememberCorrected(_state, next);
                     foreach (var kline in changed.Where(k => k is { Revision: > 0, IsFinal: true, IsFlat: false }))
