@@ -133,6 +133,21 @@ public sealed class MintFeedTests
     }
 
     [Fact]
+    public async Task Correction_that_the_archive_held_before_the_feed_began_is_not_told_by_its_first_healing()
+    {
+        var world = new World();
+        world.Mint.Change(Start.AddSeconds(64), TestKlines.Make(KlineInterval.M1, Start, 1, 4, isFinal: true, revision: 1));
+        await world.Mint.Archive(world.Archive, KlineInterval.M1, Start.AddSeconds(60));
+        await world.Feed.Start();
+        var (follower, _) = world.Attach();
+        world.Release(follower);
+        world.Mint.Change(Start.AddSeconds(65), TestKlines.Make(KlineInterval.M1, Start.AddMinutes(1), 1, 2));
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(65), TestKlines.Make(KlineInterval.M1, Start.AddMinutes(1), 1, 3)));
+        await world.SettleUntil(() => world.Feed.Heals == 1 && world.Feed.TryGetView(1 << (int)KlineInterval.M1, out var _));
+        Assert.Equal(Start.AddMinutes(1), Assert.Single(world.Wire.Received.SelectMany(r => Assert.IsType<TestPayload>(r.Payload).Klines)).OpenTime);
+    }
+
+    [Fact]
     public async Task Correction_that_the_archive_holds_is_not_told_again_by_every_healing()
     {
         var world = new World();

@@ -128,10 +128,18 @@ internal sealed class MintFeed : IFeed
                 throw new ObjectDisposedException(nameof(MintFeed));
             }
 
-            var snapshot = await _services.Cluster.GetSnapshot(Symbol);
+            var state = State.Of(await _services.Cluster.GetSnapshot(Symbol));
+            var archived = await ReadArchived(state);
             lock (_lock)
             {
-                _state = State.Of(snapshot);
+                _state = state;
+
+                // Nobody follows yet: whoever comes reads these in the history.
+                foreach (var kline in archived.Where(k => k is { Revision: > 0, IsFinal: true, IsFlat: false }))
+                {
+                    _corrected[(kline.Interval, kline.OpenTime)] = kline.Revision;
+                }
+
                 _phase = Phase.Live;
                 ApplyWaiting();
             }
