@@ -18,6 +18,7 @@ public sealed class LatencyTests(ITestOutputHelper output)
     private const int Symbols = 20;
     private static readonly int Seconds = Needs.Given("KLINE_LATENCY_SECONDS", 3);
     private static readonly int Rate = Needs.Given("KLINE_LATENCY_RATE", 200);
+    private static readonly int WarmUp = Needs.Given("KLINE_LATENCY_WARM_UP", 0);
     private static readonly int Most = Needs.Given("KLINE_LATENCY_P99", int.MaxValue);
     private static readonly TimeSpan Safety = TimeSpan.FromSeconds(120);
 
@@ -52,6 +53,13 @@ public sealed class LatencyTests(ITestOutputHelper output)
             Assert.False(reading.IsCompleted, "A client's connection ended.");
             Assert.True(Stopwatch.GetElapsedTime(began) < Safety, "Clients hear nothing.");
             await Send(20);
+        }
+
+        began = Stopwatch.GetTimestamp();
+        number = 0;
+        while (number < Rate * WarmUp)
+        {
+            await Send(Rate);
         }
 
         foreach (var client in clients)
