@@ -111,21 +111,23 @@ internal sealed class FakeMint : IKlineGrain
     }
 }
 
-/// <summary>Finds mints by their symbol; other grains there are none.</summary>
-/// <remarks>Made at run time: the engines differ in how many members their factories have, and a pump calls one of them. Public, as a base of the type that is made.</remarks>
-public class FakeMintFactory : DispatchProxy
+/// <summary>Finds grains of one kind by their key; others there are none.</summary>
+/// <remarks>Made at run time: the engines differ in how many members their factories have, and what is tested calls one of them. Public, as a base of the type that is made.</remarks>
+public class FakeGrainFactory : DispatchProxy
 {
-    private FakeMints? _mints;
+    private Type? _kind;
+    private Func<string, object>? _find;
 
     protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) =>
-        targetMethod is { Name: nameof(IGrainFactory.GetGrain), ReturnType: { } grain } && grain == typeof(IKlineGrain) && args is [string symbol, ..]
-            ? _mints![symbol]
+        targetMethod is { Name: nameof(IGrainFactory.GetGrain), ReturnType: { } grain } && grain == _kind && args is [string key, ..]
+            ? _find!(key)
             : throw new NotSupportedException(targetMethod?.ToString());
 
-    internal static IGrainFactory Over(FakeMints mints)
+    internal static IGrainFactory Of<TGrain>(Func<string, TGrain> find)
+        where TGrain : class, IGrainWithStringKey
     {
-        var factory = Create<IGrainFactory, FakeMintFactory>();
-        ((FakeMintFactory)factory)._mints = mints;
+        var factory = Create<IGrainFactory, FakeGrainFactory>();
+        (((FakeGrainFactory)factory)._kind, ((FakeGrainFactory)factory)._find) = (typeof(TGrain), find);
         return factory;
     }
 }
@@ -146,7 +148,7 @@ internal sealed class FakeMints
 
     public SourcePump Pump(FakeSources sources, string? checkpoint = null, DateTimeOffset clock = default)
     {
-        var pump = new SourcePump(sources.Sources[0], () => sources.Create(FakeSources.Name), FakeMintFactory.Over(this), Archive, Time, Write, stop => new ChainEventLane(FakeSources.Name, new NoChainEvents(), _ => Task.CompletedTask, Time, NullLogger.Instance, stop), NullLogger<SourcePump>.Instance);
+        var pump = new SourcePump(sources.Sources[0], () => sources.Create(FakeSources.Name), FakeGrainFactory.Of<IKlineGrain>(symbol => this[symbol]), Archive, Time, Write, stop => new ChainEventLane(FakeSources.Name, new NoChainEvents(), _ => Task.CompletedTask, Time, NullLogger.Instance, stop), NullLogger<SourcePump>.Instance);
         pump.Start(checkpoint, clock);
         return pump;
     }

@@ -1,7 +1,6 @@
 using KlineOrleans.Contracts;
 using KlineOrleans.Testing;
 using Microsoft.Extensions.Logging.Abstractions;
-using Orleans;
 
 namespace KlineOrleans.Grains.Tests;
 
@@ -11,7 +10,7 @@ public sealed class SourceClocksTests : IDisposable
     private readonly FakeSource _source = new();
     private readonly SourceClocks _clocks;
 
-    public SourceClocksTests() => _clocks = new SourceClocks(_source, _time, NullLogger<SourceClocks>.Instance);
+    public SourceClocksTests() => _clocks = new SourceClocks(FakeGrainFactory.Of<ISourceGrain>(_ => _source), _time, NullLogger<SourceClocks>.Instance);
 
     public void Dispose() => _clocks.Dispose();
 
@@ -92,7 +91,7 @@ public sealed class SourceClocksTests : IDisposable
         return (int)(_time.GetUtcNow() - from).TotalSeconds;
     }
 
-    private sealed class FakeSource : ISourceGrain, IGrainFactory
+    private sealed class FakeSource : ISourceGrain
     {
         private int _asked;
 
@@ -101,9 +100,6 @@ public sealed class SourceClocksTests : IDisposable
         public int Failures { get; set; }
 
         public int Asked => Volatile.Read(ref _asked);
-
-        public T GetGrain<T>(string primaryKey, string? grainClassNamePrefix = null)
-            where T : IGrainWithStringKey => (T)(object)this;
 
         public Task<SourceClock> GetClock(string symbol, long activation) =>
             Interlocked.Increment(ref _asked) <= Failures ? Task.FromException<SourceClock>(new TimeoutException("busy")) : Task.FromResult(Clock);
