@@ -660,10 +660,10 @@ internal sealed class MintFeed : IFeed
             // Trades older than the correction window change nothing.
             return await _services.Archive.ReadEndingAfter(Symbol, state.Clock - state.Rules.CorrectionWindow - state.Rules.Grace);
         }
-        catch (ArchiveUnavailableException e)
+        catch (Exception e)
         {
-            // What could not be archived is in the snapshot; the klines go on live without the rest.
-            _services.Log.LogWarning(1510, e, "The feed of {Symbol} heals without the archive; followers may miss corrections until they ask again", Symbol);
+            // Whatever it is: what could not be archived is in the snapshot, and the klines go on live without the rest.
+            _services.Log.LogWarning(1510, e, "The feed of {Symbol} goes on without the archive; followers may miss corrections until they ask again", Symbol);
             return [];
         }
     }
