@@ -20,6 +20,8 @@ namespace KlineOrleans.Web;
 /// <summary>Puts the web room into a host.</summary>
 public static class WebSetup
 {
+    private const string HubPath = "/hubs/kline";
+
     /// <summary>Registers everything that <see cref="MapKlineWeb"/> needs.</summary>
     /// <remarks>
     /// The host registers <c>IClusterClient</c>, <c>IKlineArchive</c> and <c>ITradeSourceFactory</c>, and starts the sources. Further health checks count for
@@ -141,6 +143,7 @@ public static class WebSetup
                 ? next(context)
                 : Problem.Write(context, StatusCodes.Status403Forbidden, $"The origin is not allowed here. Allowed: this server's own, and those of {WebOptions.Section}:AllowedOrigins.");
         });
+        app.UseWhen(static context => context.Request.Path.Equals(HubPath, StringComparison.OrdinalIgnoreCase), static hub => hub.Use(HubSocket.Attach));
         app.UseWhen(static context => !context.Request.Path.StartsWithSegments(KlineNamespaces.Path, StringComparison.OrdinalIgnoreCase), static others => others.UseCors());
         app.UseKlineAccess();
         app.UsePage(services.GetRequiredService<IOptions<WebOptions>>().Value.PagePath);
@@ -153,7 +156,7 @@ public static class WebSetup
         services.GetRequiredService<MetricRoutes>().Map(app);
         app.MapKlineOpenApi();
         services.GetRequiredService<HealthRoutes>().Map(app);
-        app.MapHub<KlineHub>("/hubs/kline").Needs(AccessLevel.Client, rateLimited: false);
+        app.MapConnections(HubPath, static hub => hub.Use(static next => connection => HubSocket.Count(connection, next)).UseHub<KlineHub>()).Needs(AccessLevel.Client, rateLimited: false);
         services.GetRequiredService<WebSocketServer>().Map(app);
         services.GetRequiredService<KlineNamespaces>().Map(app);
         return app;

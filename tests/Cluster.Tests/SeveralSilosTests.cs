@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using KlineOrleans.Contracts;
 using KlineOrleans.Grains;
 using KlineOrleans.Grains.Tests;
@@ -17,6 +18,8 @@ using MemoryGrainStorage = KlineOrleans.Testing.MemoryGrainStorage;
 namespace KlineOrleans.Cluster.Tests;
 
 /// <summary>Three silos in this process over stores that outlive them: whichever goes or is slow, the archive is that of one that nothing befell.</summary>
+/// <remarks>Not beside the tests that start processes: silos here give each other up after two seconds without an answer, which they can miss while those compile.</remarks>
+[Collection("cluster")]
 public sealed class SeveralSilosTests
 {
     private const int Mints = 16;
@@ -223,7 +226,7 @@ public sealed class SeveralSilosTests
         }
 
         // Nothing announces a state of the cluster: it is asked for, again after each answer.
-        public async Task Until(Func<Task<bool>> condition)
+        public async Task Until(Func<Task<bool>> condition, [CallerArgumentExpression(nameof(condition))] string expression = "")
         {
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(90));
             while (true)
@@ -240,7 +243,28 @@ public sealed class SeveralSilosTests
                     // The silo that was asked went meanwhile.
                 }
 
-                await Task.Delay(TimeSpan.FromMilliseconds(10), TimeProvider.System, patience.Token);
+                try
+                {
+                    await Task.Delay(TimeSpan.FromMilliseconds(10), TimeProvider.System, patience.Token);
+                }
+                catch (OperationCanceledException error)
+                {
+                    throw new TimeoutException($"It did not come to that: {expression}. {await Describe()}", error);
+                }
+            }
+        }
+
+        private async Task<string> Describe()
+        {
+            try
+            {
+                var silos = await Cluster.Client.GetGrain<IManagementGrain>(0).GetDetailedHosts();
+                var source = await Source.GetStatus();
+                return $"Source: {source.State} {source.Error}. Silos: {string.Join(", ", silos.Select(s => $"{s.SiloName} {s.Status}"))}";
+            }
+            catch (Exception error)
+            {
+                return $"The cluster does not say how it is: {error.Message}";
             }
         }
 

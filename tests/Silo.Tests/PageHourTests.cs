@@ -151,7 +151,13 @@ public class PageHourTests
                     var shown = JsonDocument.Parse(await page.Ask<string>("chart => JSON.stringify(__kline.charts[chart])", chart)).RootElement;
                     var (symbol, interval) = (shown.GetProperty("symbol").GetString()!, shown.GetProperty("interval").GetString()!);
                     var drawn = shown.GetProperty("drawn").EnumerateArray().Select(k => Row(k, "volume")).ToList();
-                    Assert.NotEmpty(drawn);
+                    if (drawn.Count == 0)
+                    {
+                        // What it has is drawn with the next frame.
+                        Assert.True(TimeProvider.System.GetElapsedTime(began) < Chromium.Patience, $"{page.Size}, chart {chart} of {symbol} {interval}: nothing is drawn");
+                        continue;
+                    }
+
                     var klines = await server.GetKlines(symbol, interval, drawn[0].OpenTime, Start.AddDays(30).ToUnixTimeMilliseconds(), exact: false);
                     var expected = klines.Select(k => Row(k, "baseVolume")).ToList();
                     if (drawn.SequenceEqual(expected) || TimeProvider.System.GetElapsedTime(began) > Chromium.Patience)

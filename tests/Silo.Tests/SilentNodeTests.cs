@@ -6,7 +6,6 @@ using System.Text.Json;
 using KlineOrleans.Silo.Setup;
 using KlineOrleans.Testing;
 using KlineOrleans.Testing.Solana;
-using Microsoft.Extensions.DependencyInjection;
 
 namespace KlineOrleans.Silo.Tests;
 
@@ -36,7 +35,7 @@ public class SilentNodeTests
                 "--Kline:Sources:0:Endpoints:1:Name", "second",
                 "--Kline:Sources:0:StartSlot", $"{chain.FirstSlot}",
             ],
-            services => services.AddSingleton<TimeProvider>(time));
+            services => TestEngine.AddClock(services, time));
         await app.StartAsync(TestContext.Current.CancellationToken);
         async Task Play()
         {

@@ -90,6 +90,9 @@ internal sealed class LoadClient : IDisposable
 
     public int ServerPid { get; set; }
 
+    /// <summary>Only connections with smaller numbers count for the latency of <see cref="Measured.FromArrival"/>.</summary>
+    public int MeasuredBelow { get; set; } = int.MaxValue;
+
     public string? FirstError => _firstError;
 
     private int SubscriptionsEach => _perConnection * (_wire.HasRecords ? 1 : _intervals.Length);
@@ -479,7 +482,11 @@ internal sealed class LoadClient : IDisposable
         _updates++;
         _wire.Read(message, out var seq, out var stamp);
         var late = ((nowMicroseconds % StampModulus) - (stamp - 1) + StampModulus) % StampModulus;
-        _fromArrival.Record(late > StampModulus / 2 ? 0 : late);
+        if (connection.Number < MeasuredBelow)
+        {
+            _fromArrival.Record(late > StampModulus / 2 ? 0 : late);
+        }
+
         if ((++_sampled & 15) == 0 && _wire is not BinaryWire)
         {
             var at = message.LastIndexOf(_wire.SentAt);

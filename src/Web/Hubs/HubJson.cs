@@ -9,7 +9,8 @@ namespace KlineOrleans.Web;
 /// <param name="onWritten">Called when it is put into the connection's output, while nothing else can be: what this sets off comes after it on the wire.</param>
 internal sealed class HubJson(ReadOnlyMemory<byte> json, Action? onWritten = null)
 {
-    private static readonly JsonWriterOptions Options = new() { SkipValidation = true };
+    /// <summary>How our own JSON is written.</summary>
+    public static readonly JsonWriterOptions Options = new() { SkipValidation = true };
 
     public ReadOnlyMemory<byte> Json => json;
 

@@ -1,13 +1,54 @@
+using System.Buffers;
 using System.Text.Json;
 using Microsoft.AspNetCore.SignalR;
-using Microsoft.AspNetCore.SignalR.Protocol;
 
 namespace KlineOrleans.Web;
 
-/// <summary>A message for hub connections: SignalR's own frame of it is made once and kept, for all connections of a room.</summary>
-internal sealed class HubPayload(ReadOnlyMemory<byte> json, string method) : Payload(json)
+/// <summary>A message for hub connections, made once for all connections of a room. Immutable.</summary>
+/// <remarks>An invocation of SignalR's JSON protocol: one object and the record separator (the protocol's specification, "Invocation Message Encoding" and "Text Transfer Format").</remarks>
+internal sealed class HubPayload : Payload
 {
-    public SerializedHubMessage Message { get; } = new(new InvocationMessage(method, [new HubJson(json)]));
+    /// <summary>At most so many bytes are about the JSON.</summary>
+    public const int LongestRest = 64;
+
+    private HubPayload(ReadOnlyMemory<byte> whole, ReadOnlyMemory<byte> json)
+        : base(json)
+    {
+        Whole = whole;
+        Message = Ready(whole);
+    }
+
+    /// <summary>The message in UTF-8.</summary>
+    public ReadOnlyMemory<byte> Whole { get; }
+
+    /// <summary>The same for SignalR to write.</summary>
+    public SerializedHubMessage Message { get; }
+
+    public static HubPayload Make<T>(ReadOnlySpan<byte> method, T argument, Action<Utf8JsonWriter, T> write)
+    {
+        var buffer = new ArrayBufferWriter<byte>(512);
+        buffer.Write("{\"type\":1,\"target\":\""u8);
+        buffer.Write(method);
+        buffer.Write("\",\"arguments\":["u8);
+        var start = buffer.WrittenCount;
+        using (var json = new Utf8JsonWriter(buffer, HubJson.Options))
+        {
+            write(json, argument);
+        }
+
+        var end = buffer.WrittenCount;
+        buffer.Write("]}\u001e"u8);
+        return new HubPayload(buffer.WrittenMemory, buffer.WrittenMemory[start..end]);
+    }
+
+    /// <summary>Messages of the protocol as one that SignalR writes as it is.</summary>
+    public static SerializedHubMessage Ready(ReadOnlyMemory<byte> messages) => new([new SerializedMessage(Protocol, messages)]);
+
+    public override int LongestFrames(int middle) => WebSocketFrame.LongestHeader + Whole.Length;
+
+    public override int WriteFrames(Span<byte> buffer, ReadOnlySpan<byte> middle) => WebSocketFrame.WriteText(buffer, Whole.Span);
+
+    private const string Protocol = "json";
 }
 
 /// <summary>How rooms look on the hub. The same JSON serves the items of streaming calls. Thread safe.</summary>
@@ -18,7 +59,7 @@ internal sealed class SignalRFormat(bool exact, TimeProvider time) : WireFormat
 
     public bool Exact => exact;
 
-    public override Payload EncodeKlines(FeedMessage message, int intervals) => new HubPayload(HubJson.Make((message.Update, intervals, exact, Now: time.GetUtcNow()), static (json, a) =>
+    public override Payload EncodeKlines(FeedMessage message, int intervals) => HubPayload.Make("kline"u8, (message.Update, intervals, exact, Now: time.GetUtcNow()), static (json, a) =>
     {
         json.WriteStartObject();
         json.WriteString("symbol", a.Update.Symbol);
@@ -36,23 +77,23 @@ internal sealed class SignalRFormat(bool exact, TimeProvider time) : WireFormat
 
         json.WriteEndArray();
         json.WriteEndObject();
-    }), "kline");
+    });
 
-    public override Payload EncodeStatus(StatusMessage message) => new HubPayload(HubJson.Make(message, static (json, status) =>
+    public override Payload EncodeStatus(StatusMessage message) => HubPayload.Make("status"u8, message, static (json, status) =>
     {
         json.WriteStartObject();
         json.WriteString("symbol", status.Symbol);
         WriteState(json, status);
         json.WriteEndObject();
-    }), "status");
+    });
 
-    public override Payload EncodeSkipped(string symbol, long count) => new HubPayload(HubJson.Make((symbol, count), static (json, a) =>
+    public override Payload EncodeSkipped(string symbol, long count) => HubPayload.Make("skipped"u8, (symbol, count), static (json, a) =>
     {
         json.WriteStartObject();
         json.WriteString("symbol", a.symbol);
         json.WriteNumber("count", a.count);
         json.WriteEndObject();
-    }), "skipped");
+    });
 
     public static void WriteState(Utf8JsonWriter json, StatusMessage status)
     {

@@ -4,14 +4,21 @@ using Microsoft.AspNetCore.SignalR.Protocol;
 
 namespace KlineOrleans.Web;
 
-/// <summary>A hub connection as a session's wire. Each write waits until SignalR's pipe takes it, so nothing piles up behind it.</summary>
+/// <summary>A hub connection as a session's wire: frames go straight to the socket while nothing of SignalR's own is on its way, and through SignalR's pipe otherwise.</summary>
+/// <remarks>A write through the pipe waits until the pipe takes it, so nothing piles up behind it.</remarks>
 internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider time) : ISessionWire, IBatchWire
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
-    /// <summary>A room's messages as one: SignalR wakes a connection's task for each write, and its messages say themselves where they end.</summary>
+    private readonly HubSocket? _socket = connection.Features.Get<HubSocket>();
+
     public bool TryWrite(RoomBatch batch, Follower follower, out ValueTask written)
     {
+        if (_socket is not null && _socket.TrySend(batch.FramesFor(follower), out written))
+        {
+            return true;
+        }
+
         if (batch.Count == 1)
         {
             written = connection.WriteAsync(((HubPayload)batch[0]).Message, connection.ConnectionAborted);
@@ -20,13 +27,14 @@ internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider 
 
         if (batch.Shared is not SerializedHubMessage joined)
         {
-            var bytes = new ArrayBufferWriter<byte>(batch.Bytes + (64 * batch.Count));
+            // As one: SignalR wakes a connection's task for each write, and its messages say themselves where they end.
+            var bytes = new ArrayBufferWriter<byte>(batch.Bytes + (HubPayload.LongestRest * batch.Count));
             for (var i = 0; i < batch.Count; i++)
             {
-                bytes.Write(((HubPayload)batch[i]).Message.GetSerializedMessage(connection.Protocol).Span);
+                bytes.Write(((HubPayload)batch[i]).Whole.Span);
             }
 
-            batch.Shared = joined = new SerializedHubMessage([new SerializedMessage(connection.Protocol.Name, bytes.WrittenMemory)]);
+            batch.Shared = joined = HubPayload.Ready(bytes.WrittenMemory);
         }
 
         written = connection.WriteAsync(joined, connection.ConnectionAborted);
@@ -34,6 +42,34 @@ internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider 
     }
 
     public ValueTask Write(ReadOnlyMemory<Outgoing> messages)
+    {
+        if (_socket is not null)
+        {
+            var frames = WebSocketFrame.Join(messages.Span, out var length, out _);
+            try
+            {
+                if (length == 0)
+                {
+                    return ValueTask.CompletedTask;
+                }
+
+                if (_socket.TrySend(frames.AsSpan(0, length), out var sent))
+                {
+                    return sent;
+                }
+            }
+            finally
+            {
+                ArrayPool<byte>.Shared.Return(frames);
+            }
+        }
+
+        return WriteThrough(messages);
+    }
+
+    public void Close(DisconnectReason reason, Task written) => _ = CloseAsync(reason, written);
+
+    private ValueTask WriteThrough(ReadOnlyMemory<Outgoing> messages)
     {
         var span = messages.Span;
         for (var i = 0; i < span.Length; i++)
@@ -54,8 +90,6 @@ internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider 
 
         return ValueTask.CompletedTask;
     }
-
-    public void Close(DisconnectReason reason, Task written) => _ = CloseAsync(reason, written);
 
     private async ValueTask Finish(ValueTask first, ReadOnlyMemory<Outgoing> rest)
     {

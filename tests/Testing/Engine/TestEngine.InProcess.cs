@@ -11,6 +11,8 @@ public sealed partial class TestEngine
 
     private GrainEngine Engine => Services.GetRequiredService<GrainEngine>();
 
+    public static partial void AddClock(IServiceCollection services, TimeProvider clock) => services.AddSingleton(clock);
+
     public partial Task DeactivateAll() =>
         Engine.DeactivateAll(new DeactivationReason(DeactivationReasonCode.ApplicationRequested, "The test asks for it."));
 

@@ -18,6 +18,12 @@ public sealed partial class TestEngine
     /// <summary>The engine that this build runs grains on.</summary>
     public const string EngineName = "Orleans";
 
+    public static partial void AddClock(IServiceCollection services, TimeProvider clock)
+    {
+        services.AddSingleton(clock);
+        AddClocks(services);
+    }
+
     /// <remarks>A collection would leave those in memory that keep themselves there. Grains of Orleans itself (subscriptions, queues) stay.</remarks>
     public partial Task DeactivateAll() => Services.GetRequiredService<Activations>().Deactivate();
 
@@ -41,11 +47,7 @@ public sealed partial class TestEngine
     private static async Task<TestEngine> StartCore(Action<IServiceCollection>? configure, TestEngineOptions options)
     {
         var builder = CreateBuilder(configure);
-        // The registered clock is that of grains: their timers and their collection. Orleans itself, with the agents that pull streams, runs by the machine's.
-        builder.Services.AddKeyedSingleton<TimeProvider>(KeyedService.AnyKey, TimeProvider.System);
-        builder.Services.AddKeyedSingleton<TimeProvider>(TimeProviderNames.Grains, (services, _) => new GrainClock(services));
-        builder.Services.AddKeyedSingleton<TimeProvider>(TimeProviderNames.ActivationManagement, (services, _) => services.GetService<TimeProvider>() ?? TimeProvider.System);
-
+        AddClocks(builder.Services);
         builder.Services.AddSingleton<Activations>();
         builder.Services.AddSingleton<IConfigureGrainContextProvider>(services => services.GetRequiredService<Activations>());
         builder.Services.AddSingleton<StorageGate>();
@@ -79,6 +81,14 @@ public sealed partial class TestEngine
         var host = builder.Build();
         await host.StartAsync();
         return new TestEngine(host);
+    }
+
+    /// <summary>The registered clock is that of grains: their timers and their collection. Orleans itself, with the agents that pull streams, runs by the machine's.</summary>
+    private static void AddClocks(IServiceCollection services)
+    {
+        services.AddKeyedSingleton<TimeProvider>(KeyedService.AnyKey, TimeProvider.System);
+        services.AddKeyedSingleton<TimeProvider>(TimeProviderNames.Grains, (services, _) => new GrainClock(services));
+        services.AddKeyedSingleton<TimeProvider>(TimeProviderNames.ActivationManagement, (services, _) => services.GetService<TimeProvider>() ?? TimeProvider.System);
     }
 
     /// <summary>The storage "Default" as grains see it: unnamed, as Orleans asks for it, and out of reach once the engine was killed.</summary>

@@ -66,6 +66,9 @@ public sealed partial class TestEngine : IAsyncDisposable
         return StartCore(configure, chosen);
     }
 
+    /// <summary>Registers a clock for grains and services. The engine's own affairs that have nothing to do with them may go by the machine's.</summary>
+    public static partial void AddClock(IServiceCollection services, TimeProvider clock);
+
     /// <summary>Deactivates every grain that is in memory, with its OnDeactivateAsync. The next call activates anew.</summary>
     public partial Task DeactivateAll();
 

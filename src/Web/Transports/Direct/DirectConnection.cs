@@ -1,5 +1,7 @@
 using System.IO.Pipelines;
 using System.Net;
+using System.Runtime.CompilerServices;
+using System.Threading.Tasks.Sources;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http.Features;
 
@@ -16,22 +18,25 @@ internal sealed class DirectConnection : ConnectionContext
     private readonly ConnectionContext _inner;
     private readonly DirectTransport _owner;
     private readonly IDuplexPipe _transport;
+    private readonly Reader _reader;
     private Func<Task>? _run;
 
-    public DirectConnection(ConnectionContext inner, DirectSocket socket, DirectTransport owner)
+    /// <param name="reads">Where what the client sends waits for its turn.</param>
+    public DirectConnection(ConnectionContext inner, DirectSocket socket, ReadQueue reads, DirectTransport owner)
     {
         _inner = inner;
         _owner = owner;
         _transport = inner.Transport;
         Socket = socket;
-        Transport = inner.Transport = new Duplex(new Reader(this, _transport.Input), new DirectPipeWriter(socket, this));
+        _reader = new Reader(this, _transport.Input, reads);
+        Transport = inner.Transport = new Duplex(_reader, new DirectPipeWriter(socket, this));
         inner.Features.Set(this);
     }
 
     public DirectSocket Socket { get; }
 
     /// <summary>What the client sends. For whoever took the connection.</summary>
-    public PipeReader Input => _transport.Input;
+    public PipeReader Input => _reader;
 
     public bool IsTaken => Volatile.Read(ref _run) is not null;
 
@@ -145,16 +150,20 @@ internal sealed class DirectConnection : ConnectionContext
         public PipeWriter Output => output;
     }
 
-    /// <summary>The input as the server sees it: its end of reading is not the connection's once that is taken.</summary>
-    private sealed class Reader(DirectConnection owner, PipeReader inner) : PipeReader
+    /// <summary>The input: reads that had to wait go on in their turn. The server's end of reading is not the connection's once that is taken.</summary>
+    private sealed class Reader(DirectConnection owner, PipeReader inner, ReadQueue queue) : PipeReader, IValueTaskSource<ReadResult>, IThreadPoolWorkItem
     {
+        private ManualResetValueTaskSourceCore<ReadResult> _core;
+        private ValueTaskAwaiter<ReadResult> _read;
+        private Action? _onRead;
+
         public override void AdvanceTo(SequencePosition consumed) => inner.AdvanceTo(consumed);
 
         public override void AdvanceTo(SequencePosition consumed, SequencePosition examined) => inner.AdvanceTo(consumed, examined);
 
         public override void CancelPendingRead() => inner.CancelPendingRead();
 
-        public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default) => inner.ReadAsync(cancellationToken);
+        public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default) => Wait(inner.ReadAsync(cancellationToken));
 
         public override bool TryRead(out ReadResult result) => inner.TryRead(out result);
 
@@ -166,6 +175,44 @@ internal sealed class DirectConnection : ConnectionContext
             }
         }
 
-        protected override ValueTask<ReadResult> ReadAtLeastAsyncCore(int minimumSize, CancellationToken cancellationToken) => inner.ReadAtLeastAsync(minimumSize, cancellationToken);
+        ReadResult IValueTaskSource<ReadResult>.GetResult(short token) => _core.GetResult(token);
+
+        ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => _core.GetStatus(token);
+
+        void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) => _core.OnCompleted(continuation, state, token, flags);
+
+        void IThreadPoolWorkItem.Execute()
+        {
+            var read = _read;
+            _read = default;
+            ReadResult result;
+            try
+            {
+                result = read.GetResult();
+            }
+            catch (Exception e)
+            {
+                _core.SetException(e);
+                return;
+            }
+
+            _core.SetResult(result);
+        }
+
+        protected override ValueTask<ReadResult> ReadAtLeastAsyncCore(int minimumSize, CancellationToken cancellationToken) => Wait(inner.ReadAtLeastAsync(minimumSize, cancellationToken));
+
+        // One read at a time, as of every pipe.
+        private ValueTask<ReadResult> Wait(ValueTask<ReadResult> read)
+        {
+            if (read.IsCompleted)
+            {
+                return read;
+            }
+
+            _core.Reset();
+            _read = read.GetAwaiter();
+            _read.UnsafeOnCompleted(_onRead ??= () => queue.Add(this));
+            return new ValueTask<ReadResult>(this, _core.Version);
+        }
     }
 }

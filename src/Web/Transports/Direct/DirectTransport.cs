@@ -18,7 +18,8 @@ internal sealed class DirectTransport(IOptions<SocketTransportOptions> options, 
     /// <summary>How long a stop waits for connections to close by themselves.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
 
-    private readonly SocketTransportFactory _sockets = new(options, loggers);
+    private readonly SocketTransportFactory _sockets = new(WithoutQueues(options), loggers);
+    private readonly ReadQueue _reads = new();
     private readonly ILogger _log = loggers.CreateLogger<DirectTransport>();
     private readonly TaskCompletionSource _none = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly HashSet<DirectConnection> _taken = [];
@@ -102,6 +103,13 @@ internal sealed class DirectTransport(IOptions<SocketTransportOptions> options, 
         await _none.Task.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
+    /// <summary>Kestrel's transport hands nothing to the pool itself: what comes waits in the <see cref="ReadQueue"/>.</summary>
+    private static IOptions<SocketTransportOptions> WithoutQueues(IOptions<SocketTransportOptions> options)
+    {
+        options.Value.UnsafePreferInlineScheduling = true;
+        return options;
+    }
+
     private sealed class Listener(IConnectionListener inner, DirectTransport owner) : IConnectionListener
     {
         public EndPoint EndPoint => inner.EndPoint;
@@ -109,7 +117,7 @@ internal sealed class DirectTransport(IOptions<SocketTransportOptions> options, 
         public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
         {
             var connection = await inner.AcceptAsync(cancellationToken);
-            return connection?.Features.Get<IConnectionSocketFeature>()?.Socket is { } socket ? new DirectConnection(connection, new DirectSocket(socket), owner) : connection;
+            return connection?.Features.Get<IConnectionSocketFeature>()?.Socket is { } socket ? new DirectConnection(connection, new DirectSocket(socket), owner._reads, owner) : connection;
         }
 
         public ValueTask UnbindAsync(CancellationToken cancellationToken = default) => inner.UnbindAsync(cancellationToken);
