@@ -89,15 +89,6 @@ internal sealed class FeedMessage
         }
     }
 
-    /// <summary>Forgets what was encoded: whoever still needs it encodes it again.</summary>
-    public void ForgetEncoded()
-    {
-        lock (_lock)
-        {
-            _payloads.Clear();
-        }
-    }
-
     private bool Has(KlineInterval interval, DateTimeOffset openTime)
     {
         foreach (ref readonly var kline in Update.Klines.AsSpan())

@@ -14,9 +14,6 @@ namespace KlineOrleans.Web;
 /// </remarks>
 internal sealed class MintFeed : IFeed
 {
-    // Updates whose encoded forms are kept: those that lanes may still be at. Older ones in the ring are encoded again for the few who come back.
-    private const int KeptEncoded = 16;
-
     // The most derived flat klines of an interval that healing sends: what the longest history holds.
     private const int MostFlats = 1_000;
 
@@ -38,11 +35,10 @@ internal sealed class MintFeed : IFeed
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly FeedLane?[] _lanes;
     private readonly int[] _followers;
-    private readonly FeedMessage[] _ring;
+    private readonly UpdateRing _ring;
     private readonly List<KlineUpdate> _waiting = [];
     private Phase _phase = Phase.Starting;
     private State _state = State.None;
-    private long _ringEnd;
     private KlineView? _view;
     private (int Intervals, int Newest) _viewOf;
     private IAsyncDisposable? _subscription;
@@ -58,7 +54,7 @@ internal sealed class MintFeed : IFeed
         _services = services;
         _lanes = new FeedLane?[services.Lanes.Count];
         _followers = new int[services.Lanes.Count];
-        _ring = new FeedMessage[services.Options.Ring];
+        _ring = new UpdateRing(services.Options.Ring);
         _touchedAt = services.Time.GetTimestamp();
     }
 
@@ -251,6 +247,7 @@ internal sealed class MintFeed : IFeed
         PostToLanes(tick);
         lock (_lock)
         {
+            _ring.ForgetRead();
             if (_stopped || _phase != Phase.Live)
             {
                 return;
@@ -399,7 +396,7 @@ internal sealed class MintFeed : IFeed
             }
 
             // More than the ring would be lost to those who come back anyway: the snapshot that is on its way has all but the newest.
-            if (_waiting.Count >= _ring.Length)
+            if (_waiting.Count >= _services.Options.Ring)
             {
                 _waiting.RemoveAt(0);
             }
@@ -515,7 +512,7 @@ internal sealed class MintFeed : IFeed
         var message = new FeedMessage(update, _state.Epoch, _state.Seq) { SymbolId = Id, Taker = Taker(update), Since = _services.Time.GetTimestamp() };
         _state.Apply(update);
         _view = null;
-        Keep(message);
+        _ring.Add(message);
         PostToLanes(message);
     }
 
@@ -546,15 +543,6 @@ internal sealed class MintFeed : IFeed
             (true, true) => TakerSide.Both,
             _ => TakerSide.None,
         };
-    }
-
-    private void Keep(FeedMessage message)
-    {
-        _ring[_ringEnd++ % _ring.Length] = message;
-        if (_ringEnd > KeptEncoded)
-        {
-            _ring[(_ringEnd - 1 - KeptEncoded) % _ring.Length]?.ForgetEncoded();
-        }
     }
 
     private void ApplyWaiting()
@@ -631,7 +619,7 @@ internal sealed class MintFeed : IFeed
                     _phase = Phase.Live;
                     if (message.BeforeEpoch != update.Epoch || message.BeforeSeq != update.Seq || changed.Length > 0)
                     {
-                        Keep(message);
+                        _ring.Add(message);
                         PostToLanes(message);
                     }
 
@@ -764,31 +752,7 @@ internal sealed class MintFeed : IFeed
     }
 
     /// <summary>The updates after a position; null where the ring does not reach back to it, or there are more than wanted.</summary>
-    private List<FeedMessage>? Missed((long Epoch, long Seq) position, int most)
-    {
-        if (position == (_state.Epoch, _state.Seq))
-        {
-            return [];
-        }
-
-        var oldest = Math.Max(0, _ringEnd - _ring.Length);
-        for (var i = _ringEnd - 1; i >= oldest && _ringEnd - i <= most; i--)
-        {
-            var message = _ring[i % _ring.Length];
-            if (message.BeforeEpoch == position.Epoch && message.BeforeSeq == position.Seq)
-            {
-                List<FeedMessage> missed = new((int)(_ringEnd - i));
-                for (var j = i; j < _ringEnd; j++)
-                {
-                    missed.Add(_ring[j % _ring.Length]);
-                }
-
-                return missed;
-            }
-        }
-
-        return null;
-    }
+    private List<FeedMessage>? Missed((long Epoch, long Seq) position, int most) => position == (_state.Epoch, _state.Seq) ? [] : _ring.After(position, most);
 
     /// <summary>The state as an immutable view, made once for all who come between two updates.</summary>
     private KlineView View(int intervals, int newest)

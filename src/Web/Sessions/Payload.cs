@@ -89,8 +89,5 @@ internal sealed class PayloadCache
     public void Add(WireFormat format, int intervals, Payload payload) =>
         Volatile.Write(ref _first, new Entry(format, intervals, payload, _first));
 
-    /// <summary>Forgets everything. Call with the owner's lock held.</summary>
-    public void Clear() => Volatile.Write(ref _first, null);
-
     private sealed record Entry(WireFormat Format, int Intervals, Payload Payload, Entry? Next);
 }
