@@ -49,7 +49,7 @@ internal sealed class WebSocketConnection : ISessionWire, IBatchWire, IDeadlineT
             DangerousDeflateOptions = deflate ? new WebSocketDeflateOptions { ServerContextTakeover = false, ClientContextTakeover = false } : null,
         });
         _heard = server.Deadlines.Now;
-        _pingDue = _heard + server.PingInterval;
+        _pingDue = server.FirstPing(_heard);
         _deadline = new Deadline(this, 0);
     }
 

@@ -20,6 +20,7 @@ internal sealed class WebSocketServer : IDisposable
     private readonly EventFormats _binary;
     private readonly LiveFormat[] _live = [new(false, false), new(false, true), new(true, false), new(true, true)];
     private readonly bool _deflate;
+    private int _connections;
 
     public WebSocketServer(EventServices services, TimeProvider time)
     {
@@ -43,6 +44,14 @@ internal sealed class WebSocketServer : IDisposable
     public long PingInterval { get; }
 
     public long PingTimeout { get; }
+
+    /// <summary>When a new connection gets its first ping: sooner than later ones, and spread, or thousands that came at once would be asked, and answer, at once ever after.</summary>
+    /// <remarks>Multiples of the golden ratio lie about as far from each other as they can.</remarks>
+    public long FirstPing(long now)
+    {
+        var part = unchecked((uint)Interlocked.Increment(ref _connections) * 2_654_435_769) / (double)uint.MaxValue;
+        return now + (long)(PingInterval * (0.5 + (0.5 * part)));
+    }
 
     public int MessageBytes { get; }
 

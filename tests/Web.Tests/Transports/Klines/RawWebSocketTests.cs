@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json;
 using KlineOrleans.Contracts;
 using KlineOrleans.Testing;
+using KlineOrleans.Web.Transports.RawWebSocket;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace KlineOrleans.Web.Tests.Transports.Klines;
@@ -141,6 +142,18 @@ public sealed class RawWebSocketTests
         time.Advance(TimeSpan.FromSeconds(6));
         await ReadToEnd(tcp);
         Assert.True(SpinWait.SpinUntil(() => counters.Connections == 0, EventWire.Patience));
+    }
+
+    [Fact]
+    public async Task First_pings_of_many_that_come_at_once_are_spread_over_half_an_interval()
+    {
+        await using var host = await WebHost.Start();
+        var server = host.App.Services.GetRequiredService<WebSocketServer>();
+        var half = server.PingInterval / 2;
+        var due = Enumerable.Range(0, 1_000).Select(_ => server.FirstPing(1_000_000) - 1_000_000 - half).ToList();
+        Assert.All(due, d => Assert.InRange(d, 0, half));
+        var tenths = due.CountBy(d => Math.Min(9, d * 10 / half)).ToDictionary();
+        Assert.All(Enumerable.Range(0, 10), tenth => Assert.InRange(tenths[tenth], 90, 110));
     }
 
     [Fact]
