@@ -143,7 +143,7 @@ public static class WebSetup
                 ? next(context)
                 : Problem.Write(context, StatusCodes.Status403Forbidden, $"The origin is not allowed here. Allowed: this server's own, and those of {WebOptions.Section}:AllowedOrigins.");
         });
-        app.UseWhen(static context => context.Request.Path.Equals(HubPath, StringComparison.OrdinalIgnoreCase), static hub => hub.Use(HubSocket.Attach));
+        app.UseWhen(static context => context.Request.Path.StartsWithSegments(HubPath, StringComparison.OrdinalIgnoreCase), static hub => hub.Use(HubSocket.Attach));
         app.UseWhen(static context => !context.Request.Path.StartsWithSegments(KlineNamespaces.Path, StringComparison.OrdinalIgnoreCase), static others => others.UseCors());
         app.UseKlineAccess();
         app.UsePage(services.GetRequiredService<IOptions<WebOptions>>().Value.PagePath);

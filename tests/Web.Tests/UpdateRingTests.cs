@@ -34,7 +34,7 @@ public sealed class UpdateRingTests
     public void Ring_gives_the_newest_updates_after_a_position_whatever_their_size(int most)
     {
         var random = new Random(most);
-        var ring = new UpdateRing(most);
+        var ring = new UpdateRing("S", most);
         List<FeedMessage> all = [];
         for (var seq = 1; seq <= 1_500; seq++)
         {
@@ -72,7 +72,7 @@ public sealed class UpdateRingTests
     [Fact]
     public void Update_of_all_intervals_takes_a_fraction_of_what_its_klines_do()
     {
-        var ring = new UpdateRing(512);
+        var ring = new UpdateRing("S", 512);
         for (var seq = 1; seq <= 2_000; seq++)
         {
             var price = new Price(100_000 + (seq * 0.01m));
@@ -109,6 +109,37 @@ public sealed class UpdateRingTests
 
         // Twelve klines of some 300 bytes, 512 times, are 1.8 MB; a ring has up to twice the room that it needs.
         Assert.InRange(ring.Room, 1, 1_100_000);
+    }
+
+    [Fact]
+    public void Room_for_an_update_of_very_many_klines_is_given_back_once_it_has_left()
+    {
+        var random = new Random(3);
+        var ring = new UpdateRing("S", 32);
+        FeedMessage Message(int seq, int count) => new(new KlineUpdate { Symbol = "S", Epoch = 1, Seq = seq, EventTime = TestKlines.Start, ReceivedTime = TestKlines.Start, Klines = Make(random, count) }, 1, seq - 1);
+        for (var seq = 1; seq <= 64; seq++)
+        {
+            ring.Add(Message(seq, 3));
+        }
+
+        var usual = ring.Room;
+        ring.Add(Message(65, 12_000));
+        Assert.True(ring.Room > usual * 10);
+        for (var seq = 66; seq <= 66 + 64; seq++)
+        {
+            ring.Add(Message(seq, 3));
+        }
+
+        Assert.InRange(ring.Room, 1, usual * 4);
+    }
+
+    [Fact]
+    public void Packed_klines_know_every_field_there_is()
+    {
+        // Who adds a field packs it too, and counts it here.
+        Assert.Equal((19, 2, 3, 6), (Fields<Kline>(), Fields<TradeOrder>(), Fields<TradeId>(), Fields<KlineUpdate>()));
+
+        static int Fields<T>() => typeof(T).GetProperties().Count(p => p.IsDefined(typeof(Orleans.IdAttribute), false));
     }
 
     private static ImmutableArray<Kline> Make(Random random, int count)

@@ -131,9 +131,15 @@ internal sealed class LoadClient : IDisposable
             var closed = _connections.TakeLast(count).ToList();
             foreach (var connection in closed)
             {
+                // First: the thread that reads must not take it for closed by the server.
+                if (connection.IsClosed)
+                {
+                    continue;
+                }
+
+                connection.IsClosed = true;
                 Native.EpollRemove(_epoll, connection.Fd);
                 connection.Socket.Dispose();
-                connection.IsClosed = true;
                 if (connection.Subscribed >= SubscriptionsEach)
                 {
                     _live--;
@@ -548,12 +554,20 @@ internal sealed class LoadClient : IDisposable
 
     private void Closed(LoadConnection connection)
     {
-        Native.EpollRemove(_epoll, connection.Fd);
-        connection.IsClosed = true;
-        _closed++;
-        if (connection.Subscribed >= SubscriptionsEach)
+        lock (_lock)
         {
-            _live--;
+            if (connection.IsClosed)
+            {
+                return;
+            }
+
+            connection.IsClosed = true;
+            Native.EpollRemove(_epoll, connection.Fd);
+            _closed++;
+            if (connection.Subscribed >= SubscriptionsEach)
+            {
+                _live--;
+            }
         }
     }
 }

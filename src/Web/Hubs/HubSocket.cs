@@ -21,6 +21,7 @@ internal sealed class HubSocket
     private const int Closed = 3;
 
     private readonly DirectSocket _direct;
+    private WebSocket? _webSocket;
     private int _state;
     private bool _isMaking;
     private long _queued;
@@ -56,7 +57,11 @@ internal sealed class HubSocket
     public PipeWriter Counted(PipeWriter output) => new Output(output, this);
 
     /// <summary>What carries that to the client: one message at a time, in fragments or whole.</summary>
-    public WebSocket Gated(WebSocket webSocket) => new Gate(webSocket, this);
+    public WebSocket Gated(WebSocket webSocket)
+    {
+        _webSocket = webSocket;
+        return new Gate(webSocket, this);
+    }
 
     /// <summary>Sends whole frames, if nothing of SignalR's is on its way. One call at a time, beside any others.</summary>
     /// <param name="sent">Complete when the socket took them.</param>
@@ -75,6 +80,12 @@ internal sealed class HubSocket
 
         try
         {
+            // The framework's WebSocket closes by itself where the client breaks the protocol.
+            if (_webSocket is not { State: WebSocketState.Open or WebSocketState.CloseReceived })
+            {
+                return false;
+            }
+
             sent = _direct.Send(frames);
             return true;
         }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using Microsoft.AspNetCore.SignalR;
 
@@ -11,22 +12,30 @@ internal sealed class HubPayload : Payload
     /// <summary>At most so many bytes are about the JSON.</summary>
     public const int LongestRest = 64;
 
-    private HubPayload(ReadOnlyMemory<byte> whole, ReadOnlyMemory<byte> json)
+    private const int UsualLength = 1_024;
+
+    private SerializedHubMessage? _message;
+
+    private HubPayload(ReadOnlyMemory<byte> frame, ReadOnlyMemory<byte> whole, ReadOnlyMemory<byte> json)
         : base(json)
     {
+        SharedFrames = frame;
         Whole = whole;
-        Message = Ready(whole);
     }
 
     /// <summary>The message in UTF-8.</summary>
     public ReadOnlyMemory<byte> Whole { get; }
 
     /// <summary>The same for SignalR to write.</summary>
-    public SerializedHubMessage Message { get; }
+    public SerializedHubMessage Message => _message ??= Ready(Whole);
+
+    public override ReadOnlyMemory<byte> SharedFrames { get; }
 
     public static HubPayload Make<T>(ReadOnlySpan<byte> method, T argument, Action<Utf8JsonWriter, T> write)
     {
-        var buffer = new ArrayBufferWriter<byte>(512);
+        var buffer = new ArrayBufferWriter<byte>(UsualLength);
+        buffer.GetSpan(WebSocketFrame.LongestHeader);
+        buffer.Advance(WebSocketFrame.LongestHeader);
         buffer.Write("{\"type\":1,\"target\":\""u8);
         buffer.Write(method);
         buffer.Write("\",\"arguments\":["u8);
@@ -38,15 +47,20 @@ internal sealed class HubPayload : Payload
 
         var end = buffer.WrittenCount;
         buffer.Write("]}\u001e"u8);
-        return new HubPayload(buffer.WrittenMemory, buffer.WrittenMemory[start..end]);
+        var all = MemoryMarshal.AsMemory(buffer.WrittenMemory);
+        return new HubPayload(all[WebSocketFrame.WriteTextHeader(all.Span)..], all[WebSocketFrame.LongestHeader..], all[start..end]);
     }
 
     /// <summary>Messages of the protocol as one that SignalR writes as it is.</summary>
     public static SerializedHubMessage Ready(ReadOnlyMemory<byte> messages) => new([new SerializedMessage(Protocol, messages)]);
 
-    public override int LongestFrames(int middle) => WebSocketFrame.LongestHeader + Whole.Length;
+    public override int LongestFrames(int middle) => SharedFrames.Length;
 
-    public override int WriteFrames(Span<byte> buffer, ReadOnlySpan<byte> middle) => WebSocketFrame.WriteText(buffer, Whole.Span);
+    public override int WriteFrames(Span<byte> buffer, ReadOnlySpan<byte> middle)
+    {
+        SharedFrames.Span.CopyTo(buffer);
+        return SharedFrames.Length;
+    }
 
     private const string Protocol = "json";
 }

@@ -14,7 +14,7 @@ internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider 
 
     public bool TryWrite(RoomBatch batch, Follower follower, out ValueTask written)
     {
-        if (_socket is not null && _socket.TrySend(batch.FramesFor(follower), out written))
+        if (HasSocket && _socket!.TrySend(batch.FramesFor(follower), out written))
         {
             return true;
         }
@@ -43,7 +43,7 @@ internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider 
 
     public ValueTask Write(ReadOnlyMemory<Outgoing> messages)
     {
-        if (_socket is not null)
+        if (HasSocket)
         {
             var frames = WebSocketFrame.Join(messages.Span, out var length, out _);
             try
@@ -53,7 +53,7 @@ internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider 
                     return ValueTask.CompletedTask;
                 }
 
-                if (_socket.TrySend(frames.AsSpan(0, length), out var sent))
+                if (_socket!.TrySend(frames.AsSpan(0, length), out var sent))
                 {
                     return sent;
                 }
@@ -68,6 +68,9 @@ internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider 
     }
 
     public void Close(DisconnectReason reason, Task written) => _ = CloseAsync(reason, written);
+
+    /// <summary>Behind its own last message SignalR takes nothing more.</summary>
+    private bool HasSocket => _socket is not null && !connection.ConnectionAborted.IsCancellationRequested;
 
     private ValueTask WriteThrough(ReadOnlyMemory<Outgoing> messages)
     {

@@ -54,7 +54,7 @@ internal sealed class MintFeed : IFeed
         _services = services;
         _lanes = new FeedLane?[services.Lanes.Count];
         _followers = new int[services.Lanes.Count];
-        _ring = new UpdateRing(services.Options.Ring);
+        _ring = new UpdateRing(symbol, services.Options.Ring);
         _touchedAt = services.Time.GetTimestamp();
     }
 
@@ -512,8 +512,8 @@ internal sealed class MintFeed : IFeed
         var message = new FeedMessage(update, _state.Epoch, _state.Seq) { SymbolId = Id, Taker = Taker(update), Since = _services.Time.GetTimestamp() };
         _state.Apply(update);
         _view = null;
-        _ring.Add(message);
         PostToLanes(message);
+        _ring.Add(message);
     }
 
     /// <summary>What an update that is not applied yet adds to the volume of its newest kline, which every trade in time is part of.</summary>
@@ -619,8 +619,8 @@ internal sealed class MintFeed : IFeed
                     _phase = Phase.Live;
                     if (message.BeforeEpoch != update.Epoch || message.BeforeSeq != update.Seq || changed.Length > 0)
                     {
-                        _ring.Add(message);
                         PostToLanes(message);
+                        _ring.Add(message);
                     }
 
                     ApplyWaiting();

@@ -7,7 +7,7 @@ using KlineOrleans.Contracts;
 namespace KlineOrleans.Web;
 
 /// <summary>Klines in as few bytes as are quickly found: what a kline shares with the one before it is not written again. In memory only: the layout is nobody's business.</summary>
-/// <remarks>Every bit comes back, the scale of each decimal included.</remarks>
+/// <remarks>Every bit comes back, the scale of each decimal included; of an open time, the moment.</remarks>
 internal static class PackedKlines
 {
     private const int Open = 1 << 0;

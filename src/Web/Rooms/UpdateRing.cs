@@ -8,8 +8,9 @@ namespace KlineOrleans.Web;
 /// Kept as objects, a few hundred updates of each followed mint were most of what a collection of garbage had to look at and to move, a millisecond for each few thousand updates; and four times
 /// the memory.
 /// </remarks>
+/// <param name="symbol">The mint of all of them.</param>
 /// <param name="most">Updates kept. At least 1.</param>
-internal sealed class UpdateRing(int most)
+internal sealed class UpdateRing(string symbol, int most)
 {
     private const int LeastBytes = 1_024;
 
@@ -18,6 +19,7 @@ internal sealed class UpdateRing(int most)
     private byte[] _bytes = [];
     private long _end;
     private int _count;
+    private int _used;
 
     /// <summary>Bytes that it holds on to.</summary>
     public int Room => _bytes.Length;
@@ -29,7 +31,13 @@ internal sealed class UpdateRing(int most)
         var length = PackedKlines.Write(packed, klines);
         if (_count == most)
         {
+            _used -= _entries[(_end - _count) % _entries.Length].Length;
             _count--;
+            if (_bytes.Length > LeastBytes && _used < _bytes.Length / 4)
+            {
+                // An update of very many klines, as healing makes them, has left.
+                Move(Math.Max(LeastBytes, _used * 2));
+            }
         }
 
         if (_count == _entries.Length)
@@ -47,8 +55,9 @@ internal sealed class UpdateRing(int most)
         packed.AsSpan(0, length).CopyTo(_bytes.AsSpan(start));
         ArrayPool<byte>.Shared.Return(packed);
         var update = message.Update;
-        _entries[_end++ % _entries.Length] = new Entry(update.Symbol, message.SymbolId, message.BeforeEpoch, message.BeforeSeq, update.Epoch, update.Seq, update.EventTime, update.ReceivedTime, message.Taker, start, length, klines.Length);
+        _entries[_end++ % _entries.Length] = new Entry(message.SymbolId, message.BeforeEpoch, message.BeforeSeq, update.Epoch, update.Seq, update.EventTime, update.ReceivedTime, message.Taker, start, length, klines.Length);
         _count++;
+        _used += length;
     }
 
     /// <summary>The updates after a position; null where it does not reach back to that, or there are more than wanted.</summary>
@@ -90,7 +99,7 @@ internal sealed class UpdateRing(int most)
             message = new FeedMessage(
                 new KlineUpdate
                 {
-                    Symbol = entry.Symbol,
+                    Symbol = symbol,
                     Epoch = entry.Epoch,
                     Seq = entry.Seq,
                     EventTime = entry.EventTime,
@@ -139,8 +148,14 @@ internal sealed class UpdateRing(int most)
             return 0;
         }
 
-        var bytes = new byte[Math.Max(_bytes.Length * 2, _bytes.Length + length)];
-        end = 0;
+        return Move((int)Math.Min(Array.MaxLength, Math.Max(_bytes.Length * 2L, _bytes.Length + (long)length)));
+    }
+
+    /// <summary>Puts what is kept, one behind the other, into so many bytes, and says where it ends.</summary>
+    private int Move(int room)
+    {
+        var bytes = new byte[room];
+        var end = 0;
         for (var i = _end - _count; i < _end; i++)
         {
             ref var entry = ref _entries[i % _entries.Length];
@@ -154,5 +169,5 @@ internal sealed class UpdateRing(int most)
     }
 
     private readonly record struct Entry(
-        string Symbol, uint SymbolId, long BeforeEpoch, long BeforeSeq, long Epoch, long Seq, DateTimeOffset EventTime, DateTimeOffset ReceivedTime, TakerSide Taker, int Start, int Length, int Count);
+        uint SymbolId, long BeforeEpoch, long BeforeSeq, long Epoch, long Seq, DateTimeOffset EventTime, DateTimeOffset ReceivedTime, TakerSide Taker, int Start, int Length, int Count);
 }

@@ -25,7 +25,7 @@ internal class Payload(ReadOnlyMemory<byte> bytes, int length)
     public virtual int WriteFrames(Span<byte> buffer, ReadOnlySpan<byte> middle) => WebSocketFrame.WriteText(buffer, bytes.Span);
 
     /// <summary>The frames for all who have nothing of their own in the gaps; made by the first who asks.</summary>
-    public ReadOnlyMemory<byte> SharedFrames
+    public virtual ReadOnlyMemory<byte> SharedFrames
     {
         get
         {

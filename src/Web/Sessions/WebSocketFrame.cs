@@ -12,6 +12,16 @@ internal static class WebSocketFrame
     private const byte Text = 0x81;
     private const byte Binary = 0x82;
 
+    /// <summary>Writes a text message's header in front of it, and returns where that begins.</summary>
+    /// <param name="buffer">At least <see cref="LongestHeader"/> bytes of room, and then the message.</param>
+    public static int WriteTextHeader(Span<byte> buffer)
+    {
+        Span<byte> header = stackalloc byte[LongestHeader];
+        var length = WriteHeader(header, Text, buffer.Length - LongestHeader);
+        header[..length].CopyTo(buffer[(LongestHeader - length)..]);
+        return LongestHeader - length;
+    }
+
     /// <summary>Writes a text message and returns its length with the header.</summary>
     public static int WriteText(Span<byte> buffer, ReadOnlySpan<byte> head, ReadOnlySpan<byte> middle = default, ReadOnlySpan<byte> tail = default)
     {

@@ -11,6 +11,7 @@ public sealed class ReadQueueTests
     {
         const int Reads = 4_000;
         var queue = new ReadQueue();
+        using var added = new ManualResetEventSlim();
         var done = 0;
         var all = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var doneByThen = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -18,6 +19,8 @@ public sealed class ReadQueueTests
         {
             queue.Add(new Read(() =>
             {
+                // Not before all stand in the line: what comes then would be behind all of them in the pool's.
+                added.Wait(Safety);
                 var number = Interlocked.Increment(ref done);
                 if (number == 1)
                 {
@@ -38,6 +41,8 @@ public sealed class ReadQueueTests
             }));
         }
 
+        added.Set();
+
         // Behind a few on each of the threads, of which the pool may have more than there are cores.
         Assert.InRange(await doneByThen.Task.WaitAsync(Safety, TestContext.Current.CancellationToken), 1, Reads / 4);
         await all.Task.WaitAsync(Safety, TestContext.Current.CancellationToken);
@@ -56,24 +61,29 @@ public sealed class ReadQueueTests
     }
 
     [Fact]
-    public async Task Every_read_goes_on_once_whoever_adds_while_the_queue_runs_dry()
+    public async Task Every_read_goes_on_once_though_the_queue_runs_dry_again_and_again()
     {
-        const int Reads = 200_000;
+        const int Chains = 3;
+        const int Reads = 50_000;
         var queue = new ReadQueue();
-        var counts = new int[Reads];
-        var left = Reads;
+        var counts = new int[Chains * Reads];
+        var left = Chains;
         var all = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        for (var i = 0; i < Reads; i++)
+        void Add(int number) => queue.Add(new Read(() =>
         {
-            var number = i;
-            queue.Add(new Read(() =>
+            Interlocked.Increment(ref counts[number]);
+            if ((number + 1) % Reads != 0)
             {
-                Interlocked.Increment(ref counts[number]);
-                if (Interlocked.Decrement(ref left) == 0)
-                {
-                    all.SetResult();
-                }
-            }));
+                Add(number + 1);
+            }
+            else if (Interlocked.Decrement(ref left) == 0)
+            {
+                all.SetResult();
+            }
+        }));
+        for (var i = 0; i < Chains; i++)
+        {
+            Add(i * Reads);
         }
 
         await all.Task.WaitAsync(Safety, TestContext.Current.CancellationToken);

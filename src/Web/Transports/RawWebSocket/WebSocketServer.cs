@@ -20,7 +20,7 @@ internal sealed class WebSocketServer : IDisposable
     private readonly EventFormats _binary;
     private readonly LiveFormat[] _live = [new(false, false), new(false, true), new(true, false), new(true, true)];
     private readonly bool _deflate;
-    private int _connections;
+    private int _opened;
 
     public WebSocketServer(EventServices services, TimeProvider time)
     {
@@ -49,7 +49,7 @@ internal sealed class WebSocketServer : IDisposable
     /// <remarks>Multiples of the golden ratio lie about as far from each other as they can.</remarks>
     public long FirstPing(long now)
     {
-        var part = unchecked((uint)Interlocked.Increment(ref _connections) * 2_654_435_769) / (double)uint.MaxValue;
+        var part = unchecked((uint)Interlocked.Increment(ref _opened) * 2_654_435_769) / (double)uint.MaxValue;
         return now + (long)(PingInterval * (0.5 + (0.5 * part)));
     }
 
