@@ -16,9 +16,14 @@ public static class GrainServices
         services.AddMetrics();
         services.TryAddSingleton<GrainMetrics>();
         services.TryAddSingleton<SourceClocks>();
+        services.TryAddSingleton<ActiveGrains>();
         services.TryAddSingleton<IChainEventStore, NoChainEvents>();
         return services;
     }
+
+    /// <summary>Has the grains of this process, one of several, save and leave before it stops (<see cref="ActiveGrains"/>). Before the keeper of sources: what is added last stops first.</summary>
+    public static IServiceCollection AddDeparture(this IServiceCollection services) =>
+        services.AddSingleton<IHostedService>(static provider => new Departure(provider.GetRequiredService<ActiveGrains>()));
 
     /// <summary>Adds the service that keeps the configured sources running. After the engine: hosted services stop in reverse order, and sources stop first.</summary>
     /// <param name="services">The host's services.</param>

@@ -20,6 +20,7 @@ public sealed partial class KlineGrain(
     ITradeSourceFactory sources,
     SourceClocks clocks,
     GrainMetrics metrics,
+    ActiveGrains here,
     TimeProvider time,
     ILogger<KlineGrain> logger) : Grain, IKlineGrain
 {
@@ -107,7 +108,8 @@ public sealed partial class KlineGrain(
         _activation = Random.Shared.NextInt64(1, long.MaxValue);
         _epoch = Math.Max(state.State.Epoch + 1, time.GetUtcNow().ToUnixTimeMilliseconds());
         _stream = this.GetStreamProvider(KlineStreams.Provider).GetStream<KlineUpdate>(KlineStreams.ForSymbol(_symbol));
-        if (state.RecordExists && state.State.Source.Length > 0)
+        var isKnown = state.RecordExists && state.State.Source.Length > 0;
+        if (isKnown)
         {
             _source = state.State.Source;
             var reader = new StateReader(state.State.Builder);
@@ -119,7 +121,11 @@ public sealed partial class KlineGrain(
                 Dirty();
                 CountUnarchived(_builder.Unarchived);
             }
+        }
 
+        here.Enter(GrainContext, isSource: false);
+        if (isKnown)
+        {
             // Time has passed while nobody was here: the source's clock is looked at soon.
             Arm();
         }
@@ -129,6 +135,7 @@ public sealed partial class KlineGrain(
 
     public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
+        here.Exit(GrainContext);
         metrics.Deactivated();
         _isEnding = true;
         _timer?.Dispose();

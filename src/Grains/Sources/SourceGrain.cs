@@ -12,6 +12,7 @@ public sealed partial class SourceGrain(
     ITradeSourceFactory sources,
     IKlineArchive archive,
     IChainEventStore events,
+    ActiveGrains here,
     TimeProvider time,
     ILoggerFactory loggers) : Grain, ISourceGrain
 {
@@ -21,6 +22,12 @@ public sealed partial class SourceGrain(
     // The newest state that is known to be stored. Another may be, after a write that failed.
     private SourceGrainState? _written;
     private bool _isUnsure;
+
+    public override Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        here.Enter(GrainContext, isSource: true);
+        return Task.CompletedTask;
+    }
 
     /// <inheritdoc/>
     public Task Start()
@@ -85,6 +92,7 @@ public sealed partial class SourceGrain(
 
     public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
+        here.Exit(GrainContext);
         try
         {
             await Stop();

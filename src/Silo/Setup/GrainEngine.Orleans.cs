@@ -106,11 +106,6 @@ internal static class GrainEngine
             membership.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(10);
             membership.DefunctSiloExpiration = TimeSpan.FromHours(1);
         });
-
-        // The default directory loses entries when several silos come and go at once, and then a mint has two grains for a while, of which one knows less than was told.
-#pragma warning disable ORLEANSEXP003 // The directory that loses none is still marked as an experiment.
-        silo.AddDistributedGrainDirectory();
-#pragma warning restore ORLEANSEXP003
         silo.AddActivityPropagation();
         silo.AddDashboard();
     }

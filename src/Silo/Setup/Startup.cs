@@ -174,6 +174,11 @@ internal static class Startup
         GrainEngine.Add(builder, cluster);
         if (cluster.Role != Role.Web)
         {
+            if (cluster.IsShared)
+            {
+                builder.Services.AddDeparture();
+            }
+
             builder.Services.AddSourceKeeper(stopsSources: !cluster.IsShared);
         }
 

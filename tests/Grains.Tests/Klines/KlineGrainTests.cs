@@ -337,6 +337,27 @@ public class KlineGrainTests
     }
 
     [Fact]
+    public async Task Grains_of_a_process_that_stops_save_and_leave_and_none_comes_in_their_place()
+    {
+        await using (var host = await GrainHost.Start(new FakeSources(Rules, []), _storage, _archive, _time))
+        {
+            await host.Source.Start();
+            await Ingest(host, Trade(0, 0), Trade(1, 1));
+            Assert.Equal(0, _storage.Writes);
+
+            await host.Engine.Services.GetRequiredService<ActiveGrains>().Leave(TestContext.Current.CancellationToken);
+
+            Assert.Equal(1, Left(host));
+            await Assert.ThrowsAnyAsync<Exception>(() => host.Mint().GetSnapshot());
+            await Assert.ThrowsAnyAsync<Exception>(() => host.Source.GetStatus());
+        }
+
+        // Another process knows all that this one took.
+        await using var other = await Start();
+        Assert.Equal((0, 2), await Ingest(other, Trade(0, 0), Trade(1, 1)) is var again ? (again.Applied, again.Duplicates) : default);
+    }
+
+    [Fact]
     public async Task A_grain_whose_state_is_read_within_its_own_turn_is_woken_in_turns()
     {
         // The read completes on the grain, so that what waits for it goes on at once, inside.
