@@ -9,7 +9,7 @@ namespace KlineOrleans.Grains;
 internal sealed partial class SourceKeeper(IGrainFactory grains, ITradeSourceFactory sources, TimeProvider time, ILogger<SourceKeeper> logger, bool stopsSources)
     : BackgroundService, IHostedLifecycleService
 {
-    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(2);
 
     private bool _isStopped;
 
