@@ -189,15 +189,21 @@ public sealed class ClusterTests(ITestOutputHelper output)
         }
 
         output.WriteLine($"{clients.Length} clients, {clients.Sum(c => c.Updates)} updates, {clients.Sum(c => c.Reconnects)} reconnects, longest wait {clients.Max(c => c.LongestWait).TotalSeconds:F1} s, longest silence {clients.Max(c => c.LongestSilence).TotalSeconds:F1} s; "
-            + $"reordered {clients.Sum(c => c.Reordered)}, doubled {clients.Sum(c => c.Doubled.Count)}, regressed {clients.Sum(c => c.Regressed)}, wrong {wrong.Count}; source moved within {moved.TotalSeconds:F1} s; {expected.Count} rows equal");
+            + $"reordered {clients.Sum(c => c.Reordered)}, doubled {clients.Sum(c => c.Doubled.Count)}, regressed {clients.Sum(c => c.Regressed.Count)}, wrong {wrong.Count}; source moved within {moved.TotalSeconds:F1} s; {expected.Count} rows equal");
         foreach (var doubled in clients.SelectMany(c => c.Doubled).Take(10))
         {
             output.WriteLine($"told again: {doubled}");
         }
 
+        foreach (var regressed in clients.SelectMany(c => c.Regressed).Take(20))
+        {
+            output.WriteLine($"went back: {regressed}");
+        }
+
         Assert.Empty(wrong);
         Assert.Equal(0, clients.Sum(c => c.Reordered));
         Assert.Empty(clients.SelectMany(c => c.Doubled));
+        Assert.Empty(clients.SelectMany(c => c.Regressed));
         Assert.InRange(clients.Max(c => c.LongestWait), TimeSpan.Zero, TimeSpan.FromSeconds(5));
         Assert.InRange(moved, TimeSpan.Zero, TimeSpan.FromSeconds(15));
     }

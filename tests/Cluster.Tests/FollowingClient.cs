@@ -35,7 +35,7 @@ internal sealed class FollowingClient(Uri[] fronts, Func<int, Task> isUp, int fi
     public List<string> Doubled { get; } = [];
 
     /// <summary>Live updates of a forming kline that hold fewer trades than the client knew: the grain came back from an older state.</summary>
-    public int Regressed { get; private set; }
+    public List<string> Regressed { get; } = [];
 
     /// <summary>How often the connection went.</summary>
     public int Reconnects { get; private set; }
@@ -192,6 +192,8 @@ internal sealed class FollowingClient(Uri[] fronts, Func<int, Task> isUp, int fi
         }
     }
 
+    private (long Epoch, long Seq) _before;
+
     private void Take(JsonElement data)
     {
         Updates++;
@@ -211,6 +213,7 @@ internal sealed class FollowingClient(Uri[] fronts, Func<int, Task> isUp, int fi
             Reordered++;
         }
 
+        _before = _position;
         _position = position;
         var time = kline.GetProperty("time").GetInt64();
         if (kline.GetProperty("is_final").GetBoolean())
@@ -222,7 +225,7 @@ internal sealed class FollowingClient(Uri[] fronts, Func<int, Task> isUp, int fi
         }
         else if (Klines.TryGetValue(time, out var known) && known.GetProperty("trade_count").GetInt64() > kline.GetProperty("trade_count").GetInt64())
         {
-            Regressed++;
+            Regressed.Add($"{symbol} {kline} at {position} after {_before}, after {known}");
         }
 
         Klines[time] = kline;

@@ -99,6 +99,38 @@ public sealed class MintFeedTests
     }
 
     [Fact]
+    public async Task Bucket_that_begins_again_without_trades_does_not_take_back_those_that_were_told()
+    {
+        var world = new World(new KlineRules { Intervals = [KlineInterval.M1], Empty = EmptyPolicy.Flat });
+        world.Change(1);
+        await world.Feed.Start();
+        var (follower, _) = world.Attach();
+        world.Release(follower);
+        var first = TestKlines.Make(KlineInterval.M1, Start, 1, 1, isFinal: true);
+        var second = TestKlines.Make(KlineInterval.M1, Start.AddMinutes(1), 2, 3);
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(63), first, second));
+        world.Drain();
+        world.Wire.Received.Clear();
+
+        // Its state was from the first minute; the second begins for it, and its trades come again.
+        world.Mint.BeginEpoch(Start.AddSeconds(60));
+        world.Cluster.Deliver(world.Change(1));
+        await world.Settle(1);
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(60), Kline.Flat(KlineInterval.M1, Start.AddMinutes(1), first.Close, isFinal: false)));
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(61), TestKlines.Make(KlineInterval.M1, Start.AddMinutes(1), 2, 1)));
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(63), first, second));
+        world.Drain();
+        Assert.Empty(world.Wire.Received.SelectMany(r => Assert.IsType<TestPayload>(r.Payload).Klines));
+
+        // A bucket that nobody was told of is told, and so is what goes beyond.
+        var more = TestKlines.Make(KlineInterval.M1, Start.AddMinutes(1), 2, 4, isFinal: true);
+        var third = Kline.Flat(KlineInterval.M1, Start.AddMinutes(2), more.Close, isFinal: false);
+        world.Cluster.Deliver(world.Mint.Change(Start.AddSeconds(123), more, third));
+        world.Drain();
+        Assert.Equal([more, third], world.Wire.Received.SelectMany(r => Assert.IsType<TestPayload>(r.Payload).Klines));
+    }
+
+    [Fact]
     public async Task Kline_that_a_grain_has_stored_again_with_fewer_trades_than_were_told_is_not_told_again()
     {
         var world = new World();

@@ -433,18 +433,15 @@ internal sealed class MintFeed : IFeed
         var grace = _state.Rules.Grace;
         var klines = update.Klines.RemoveAll(kline =>
         {
-            if (kline.IsFlat)
-            {
-                return kline.EndTime + grace <= _aheadClock;
-            }
-
             if (!_ahead.Contains((kline.Interval, kline.OpenTime)) || !_state.Series(kline.Interval).TryGet(kline.OpenTime, out var told))
             {
-                return false;
+                // A bucket without trades, then as now, that was over before: told, or derived by whoever reads.
+                return kline.IsFlat && kline.EndTime + grace <= _aheadClock;
             }
 
             if (IsAhead(told, kline))
             {
+                // Also a bucket that only begins again, for a grain that has none of its trades yet.
                 return true;
             }
 

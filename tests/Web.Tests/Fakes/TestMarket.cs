@@ -53,12 +53,22 @@ internal sealed class TestMint(string symbol, KlineRules rules, string source, l
         }
     }
 
-    public void BeginEpoch()
+    /// <summary>The grain is made anew, with the klines it had.</summary>
+    /// <param name="from">Its state was from this moment: klines that open then or later are not in it.</param>
+    public void BeginEpoch(DateTimeOffset? from = null)
     {
         lock (_lock)
         {
             _epoch++;
             _seq = 0;
+            if (from is { } then)
+            {
+                Clock = then;
+                foreach (var key in _klines.Keys.Where(k => k.Item2 >= then).ToList())
+                {
+                    _klines.Remove(key);
+                }
+            }
         }
     }
 
