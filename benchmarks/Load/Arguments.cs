@@ -44,12 +44,17 @@ internal sealed class Arguments
         return _values.GetValueOrDefault(key, defaultValue);
     }
 
-    public int Int(string key, int defaultValue) => int.Parse(Text(key, defaultValue.ToString(CultureInfo.InvariantCulture)), CultureInfo.InvariantCulture);
+    /// <exception cref="ArgumentException">It is no whole number.</exception>
+    public int Int(string key, int defaultValue) => int.TryParse(Text(key, defaultValue.ToString(CultureInfo.InvariantCulture)), CultureInfo.InvariantCulture, out var value)
+        ? value
+        : throw new ArgumentException($"--{key} {_values[key]}: a whole number is wanted.");
 
-    public double Double(string key, double defaultValue) => double.Parse(Text(key, defaultValue.ToString(CultureInfo.InvariantCulture)), CultureInfo.InvariantCulture);
+    /// <exception cref="ArgumentException">It is no number.</exception>
+    public double Double(string key, double defaultValue) => Number(key, Text(key, defaultValue.ToString(CultureInfo.InvariantCulture)));
 
     /// <summary>Numbers with commas between.</summary>
-    public double[] Doubles(string key, string defaultValue) => [.. Text(key, defaultValue).Split(',', StringSplitOptions.RemoveEmptyEntries).Select(n => double.Parse(n, CultureInfo.InvariantCulture))];
+    /// <exception cref="ArgumentException">One is no number.</exception>
+    public double[] Doubles(string key, string defaultValue) => [.. Text(key, defaultValue).Split(',', StringSplitOptions.RemoveEmptyEntries).Select(n => Number(key, n))];
 
     /// <exception cref="ArgumentException">An option was given that does not exist.</exception>
     public void CheckAllRead()
@@ -60,4 +65,8 @@ internal sealed class Arguments
             throw new ArgumentException($"--{unknown[0]} is no option here. There are: {string.Join(", ", _read.Order(StringComparer.Ordinal).Select(k => "--" + k))}.");
         }
     }
+
+    private static double Number(string key, string text) => double.TryParse(text, CultureInfo.InvariantCulture, out var value) && double.IsFinite(value)
+        ? value
+        : throw new ArgumentException($"--{key} {text}: a number is wanted.");
 }

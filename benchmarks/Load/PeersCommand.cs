@@ -33,6 +33,11 @@ internal static class PeersCommand
         var pin = arguments.Text("pin", "true") == "true";
         var conflate = arguments.Text("conflate", "false");
         arguments.CheckAllRead();
+        if (names.FirstOrDefault(n => !Servers.ContainsKey(n)) is { } unknown)
+        {
+            throw new ArgumentException($"--servers {unknown}: there are {string.Join(", ", Servers.Keys)}.");
+        }
+
         var rates = string.Join(',', deliveries.Select(d => (d * symbols / connections).ToString("0.###", CultureInfo.InvariantCulture)));
         var results = new Dictionary<string, List<List<Line>>>(StringComparer.Ordinal);
         for (var round = 1; round <= rounds; round++)

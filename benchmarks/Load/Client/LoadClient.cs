@@ -56,6 +56,9 @@ internal sealed class LoadClient : IDisposable
     private readonly long[][] _after;
     private readonly Histogram _fromArrival = new();
     private readonly Histogram _fromEncoding = new();
+
+    // Of the second that goes on.
+    private readonly Histogram _recent = new();
     private readonly List<LoadConnection> _connections = [];
     private readonly Lock _lock = new();
     private readonly List<LoadConnection> _slow = [];
@@ -154,6 +157,7 @@ internal sealed class LoadClient : IDisposable
     /// <summary>Reads until the time is over or <paramref name="until"/> says so, telling the progress each second.</summary>
     public Measured Run(TimeSpan time, Func<bool>? until = null, string? label = null)
     {
+        _recent.Clear();
         _fromArrival.Clear();
         _fromEncoding.Clear();
         (_updates, _bytes, _gaps, _disorder) = (0, 0, 0, 0);
@@ -175,6 +179,7 @@ internal sealed class LoadClient : IDisposable
                 var seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
                 var arrival = new Histogram();
                 arrival.Add(_fromArrival);
+                arrival.Add(_recent);
                 var encoding = new Histogram();
                 encoding.Add(_fromEncoding);
                 return new Measured(
@@ -190,9 +195,15 @@ internal sealed class LoadClient : IDisposable
                     ServerPid == 0 ? 0 : ProcessFigures.Of(ServerPid).CpuSeconds - serverBefore.CpuSeconds);
             }
 
-            if (label is not null && elapsed >= progress)
+            if (elapsed >= progress)
             {
-                Console.Error.WriteLine($"  {label}: {elapsed.TotalSeconds,4:N0} s, {_updates - updatesAtProgress,9:N0} deliveries/s, {Open:N0} open, {_live:N0} live, {_gaps:N0} gaps");
+                if (label is not null)
+                {
+                    Console.Error.WriteLine($"  {label}: {elapsed.TotalSeconds,4:N0} s, {_updates - updatesAtProgress,9:N0} deliveries/s, p99 {_recent.Quantile(0.99),6:0.0} ms, {Open:N0} open, {_live:N0} live, {_gaps:N0} gaps");
+                }
+
+                _fromArrival.Add(_recent);
+                _recent.Clear();
                 progress += TimeSpan.FromSeconds(1);
                 updatesAtProgress = _updates;
             }
@@ -488,9 +499,9 @@ internal sealed class LoadClient : IDisposable
         _updates++;
         _wire.Read(message, out var seq, out var stamp);
         var late = ((nowMicroseconds % StampModulus) - (stamp - 1) + StampModulus) % StampModulus;
-        if (connection.Number < MeasuredBelow)
+        if (connection.Number < MeasuredBelow && !_wire.IsFinal(message))
         {
-            _fromArrival.Record(late > StampModulus / 2 ? 0 : late);
+            _recent.Record(late > StampModulus / 2 ? 0 : late);
         }
 
         if ((++_sampled & 15) == 0 && _wire is not BinaryWire)

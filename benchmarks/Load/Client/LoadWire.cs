@@ -65,6 +65,9 @@ internal abstract class LoadWire
         stamp = Number(message, "\"close\":"u8);
     }
 
+    /// <summary>Whether it tells the end of a kline, which comes when the grace is over: how long its last trade is ago says nothing.</summary>
+    public virtual bool IsFinal(ReadOnlySpan<byte> message) => message.IndexOf("\"is_final\":true"u8) >= 0;
+
     /// <summary>The symbol's number, which its name ends with.</summary>
     public virtual int Symbol(ReadOnlySpan<byte> message)
     {
@@ -141,6 +144,8 @@ internal sealed class BinaryWire() : RawWire("/ws?format=binary")
         seq = System.Buffers.Binary.BinaryPrimitives.ReadInt64LittleEndian(message[16..]);
         stamp = (long)System.Buffers.Binary.BinaryPrimitives.ReadDoubleLittleEndian(message[72..]);
     }
+
+    public override bool IsFinal(ReadOnlySpan<byte> message) => (message[2] & 1) != 0;
 }
 
 internal sealed class SocketIoLoadWire : LoadWire
@@ -176,6 +181,8 @@ internal sealed class SignalRLoadWire : LoadWire
     public override bool HasRecords => true;
 
     public override byte[] SentAt { get; } = "\"sentAt\":"u8.ToArray();
+
+    public override bool IsFinal(ReadOnlySpan<byte> message) => message.IndexOf("\"isFinal\":true"u8) >= 0;
 
     public override byte[][] Subscribe(string symbol, string[] intervals) =>
         [Frame($"{{\"type\":1,\"invocationId\":\"1\",\"target\":\"Subscribe\",\"arguments\":[{{\"symbol\":\"{symbol}\",\"intervals\":[{string.Join(',', intervals.Select(i => $"\"{i}\""))}],\"limit\":1}}]}}\u001e")];

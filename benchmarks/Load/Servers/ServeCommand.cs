@@ -96,6 +96,8 @@ internal static class ServeCommand
             GC.Collect(2, GCCollectionMode.Aggressive, blocking: true, compacting: true);
         }
 
-        return $"{pacer.Rate} updates/s, {GC.GetTotalAllocatedBytes()} bytes allocated, gen0 {GC.CollectionCount(0)} gen1 {GC.CollectionCount(1)} gen2 {GC.CollectionCount(2)}, heap {GC.GetTotalMemory(false)}, pauses {GC.GetTotalPauseDuration().TotalMilliseconds:0} ms, threads {ThreadPool.ThreadCount}, server GC {System.Runtime.GCSettings.IsServerGC}\n";
+        var last = GC.GetGCMemoryInfo(GCKind.Any);
+        return $"{pacer.Rate} updates/s, {GC.GetTotalAllocatedBytes()} bytes allocated, gen0 {GC.CollectionCount(0)} gen1 {GC.CollectionCount(1)} gen2 {GC.CollectionCount(2)}, heap {GC.GetTotalMemory(false)}, pauses {GC.GetTotalPauseDuration().TotalMilliseconds:0} ms, threads {ThreadPool.ThreadCount}, server GC {System.Runtime.GCSettings.IsServerGC}; "
+            + $"last collection: generation {last.Generation}, paused {last.PauseDurations[0].TotalMilliseconds:0.0} ms, {last.PromotedBytes} bytes promoted, {last.PinnedObjectsCount} pinned\n";
     });
 }
