@@ -194,6 +194,8 @@ public sealed class BudgetTests
 
     private sealed class CountingBatchWire : CountingWire, IBatchWire
     {
+        public int ReadAhead() => 0;
+
         public bool TryWrite(RoomBatch batch, Follower follower, out ValueTask written)
         {
             Assert.False(batch.FramesFor(follower).IsEmpty);

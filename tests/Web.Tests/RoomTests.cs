@@ -108,6 +108,66 @@ public sealed class RoomTests
     }
 
     [Fact]
+    public void What_comes_for_rooms_whose_turn_is_still_to_come_leaves_with_what_waits_there()
+    {
+        (_lane, _rooms) = Make(conflates: false);
+        var crowd = Enumerable.Range(0, 2 * FeedLane.Stretch + 1).Select(_ => Join().Wire).ToArray();
+        var others = new FeedLane(_lane, _time);
+        var (_, other) = Join(rooms: others);
+        Post(1);
+        Post(others, 1);
+        Assert.False(_lane.DrainSlice());
+        Assert.Equal(FeedLane.Stretch, crowd.Sum(w => w.FrameWrites));
+
+        // The first rooms are midway: what comes for them waits, and so does what comes after that.
+        Post(others, 2);
+        Post(2);
+        var late = new RecordingWire { TakesFrames = true };
+        _lane.Post(_rooms, new Attachment(new Follower(new Session(_lane, late, new OutboxLimits(1 << 20, 1_000), _time), "S", _format, 0xFFFF), []));
+        Post(3);
+        Post(others, 3);
+        Assert.False(_lane.DrainSlice());
+        Assert.False(_lane.DrainSlice());
+        Assert.Equal(crowd.Length, crowd.Sum(w => w.FrameWrites));
+        Assert.Empty(other.Received);
+        Assert.All(crowd, w => Assert.Equal([1], Counts(w)));
+
+        Assert.False(_lane.DrainSlice());
+        while (!_lane.DrainSlice())
+        {
+        }
+
+        Assert.Equal([1, 2, 3], Counts(other));
+        Assert.Equal(1, other.FrameWrites);
+        Assert.All(crowd, w => Assert.Equal([1, 2, 3], Counts(w)));
+        Assert.Equal([3], Counts(late));
+    }
+
+    [Fact]
+    public void Rooms_without_end_do_not_keep_sessions_from_writing()
+    {
+        (_lane, _rooms) = Make(conflates: false);
+        var others = new FeedLane(_lane, _time);
+        for (var i = 0; i <= FeedLane.Stretch; i++)
+        {
+            Join();
+            Join(rooms: others);
+        }
+
+        // There is always one of the two that waits.
+        var (follower, wire) = Join();
+        follower.Session.Send(new SkippedPayload(-1));
+        for (var i = 0; i < 8; i++)
+        {
+            Post(_rooms, i);
+            Post(others, i);
+            Assert.False(_lane.DrainSlice());
+        }
+
+        Assert.Contains(wire.Received, m => m.Payload is SkippedPayload);
+    }
+
+    [Fact]
     public void Own_subscription_ids_and_shared_bytes_go_side_by_side()
     {
         (_lane, _rooms) = Make(conflates: false);
@@ -206,12 +266,12 @@ public sealed class RoomTests
         return (lane, new FeedLane(lane, _time));
     }
 
-    private (Follower Follower, RecordingWire Wire) Join(string? middle = null)
+    private (Follower Follower, RecordingWire Wire) Join(string? middle = null, FeedLane? rooms = null)
     {
         var wire = new RecordingWire { TakesFrames = true };
         var session = new Session(_lane, wire, new OutboxLimits(1 << 20, 1_000, _lane.Conflates), _time);
         var follower = new Follower(session, "S", _format, 1 << (int)KlineInterval.M1) { Middle = middle is null ? default : System.Text.Encoding.UTF8.GetBytes(middle) };
-        _lane.Post(_rooms, new Attachment(follower, []));
+        _lane.Post(rooms ?? _rooms, new Attachment(follower, []));
         _lane.Drain();
         return (follower, wire);
     }
@@ -220,14 +280,18 @@ public sealed class RoomTests
     {
         foreach (var count in counts)
         {
-            Post(TestKlines.Make(KlineInterval.M1, Start, 1, count));
+            Post(_rooms, count);
         }
     }
 
-    private void Post(params Kline[] klines)
+    private void Post(FeedLane rooms, int count) => Post(rooms, [TestKlines.Make(KlineInterval.M1, Start, 1, count)]);
+
+    private void Post(params Kline[] klines) => Post(_rooms, klines);
+
+    private void Post(FeedLane rooms, Kline[] klines)
     {
         var update = new KlineUpdate { Symbol = "S", Epoch = 1, Seq = ++_seq, EventTime = Start, ReceivedTime = Start, Klines = [.. klines] };
-        _lane.Post(_rooms, new FeedMessage(update, 1, _seq - 1) { Since = 1 });
+        _lane.Post(rooms, new FeedMessage(update, 1, _seq - 1) { Since = 1 });
     }
 
     private static IEnumerable<int> Counts(RecordingWire wire) => wire.Received.Select(m => m.Payload).OfType<TestPayload>().SelectMany(p => p.Klines).Select(k => k.UpdateCount);

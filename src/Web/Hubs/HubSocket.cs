@@ -63,6 +63,9 @@ internal sealed class HubSocket
         return new Gate(webSocket, this);
     }
 
+    /// <summary>Reads what a send needs, to have it near.</summary>
+    public int ReadAhead() => _direct.ReadAhead() + _state + (int)_queued + (_webSocket?.State == WebSocketState.Open ? 1 : 0);
+
     /// <summary>Sends whole frames, if nothing of SignalR's is on its way. One call at a time, beside any others.</summary>
     /// <param name="sent">Complete when the socket took them.</param>
     /// <returns>False, and nothing is sent, where they must go the way of SignalR's own messages.</returns>

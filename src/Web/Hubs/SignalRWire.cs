@@ -41,6 +41,8 @@ internal sealed class SignalRWire(HubConnectionContext connection, TimeProvider 
         return true;
     }
 
+    public int ReadAhead() => _socket?.ReadAhead() ?? 0;
+
     public ValueTask Write(ReadOnlyMemory<Outgoing> messages)
     {
         if (HasSocket)

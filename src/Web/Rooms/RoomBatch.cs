@@ -2,7 +2,7 @@ using System.Buffers;
 
 namespace KlineOrleans.Web;
 
-/// <summary>What came for a room since its sessions last got something: given to all of them when their lane's burst is over. Touched only by work of the lane.</summary>
+/// <summary>What came for a room since its sessions last got something: given to all of them when it is the room's turn on its lane. Touched only by work of the lane.</summary>
 internal sealed class RoomBatch(int roomIntervals)
 {
     private readonly List<Waiting> _items = [];

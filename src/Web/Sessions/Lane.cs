@@ -13,29 +13,34 @@ internal interface ILaneWork
 /// <summary>Runs work one piece at a time, in the order it came. Posting is thread safe.</summary>
 /// <remarks>
 /// Every session lives on one lane, and only work of that lane touches it: rooms, followers and outboxes need no lock, and a room's followers are spread
-/// over the lanes without hurting the order of any. A lane is not a thread: while nothing comes it costs nothing. After a burst of work every session
-/// it touched writes once, so several messages leave together. A room's messages of a burst go to most of its sessions as one piece of memory.
+/// over the lanes without hurting the order of any. A lane is not a thread: while nothing comes it costs nothing. After the work that came every session
+/// it touched writes once, so several messages leave together. What waits in a room goes to most of its sessions as one piece of memory.
 /// Writing to ten thousand sessions takes a tenth of a second of one core. It is done in slices, between which the thread does what else there is: or whatever brings
-/// the next update here, which takes several steps on the same threads, would wait for all of it at each step.
+/// the next update here, which takes several steps on the same threads, would wait for all of it at each step. Between slices the lane takes what came, too: rooms write in the order
+/// in which something first came for them, and what comes for a room before its turn leaves with it. So an update waits for one round of writes at most, and not for the end of
+/// one and then for its place in the next; and the longer a round, the more of them a write takes.
 /// </remarks>
 internal sealed class Lane : IThreadPoolWorkItem
 {
+    /// <summary>The most work between two slices of writes.</summary>
     private const int Burst = 1_024;
 
-    /// <summary>How long a slice of a burst's writes may take.</summary>
+    /// <summary>How long a slice of writes may take.</summary>
     private static readonly long Slice = TimeProvider.System.TimestampFrequency / 1_000;
 
     private readonly ConcurrentQueue<(ILaneWork Work, object Argument)> _queue = new();
-    private readonly List<Session> _touched = [];
+    private readonly Queue<Session> _touched = [];
     private readonly bool _manual;
     private readonly ILogger _log;
     private readonly Stack<Outgoing[]> _batches = [];
-    private readonly List<FeedLane> _unsettled = [];
+    private readonly Queue<FeedLane> _unsettled = [];
 
-    // How far the writes of a burst are, whose time is over.
-    private int _settled;
-    private int _flushed;
-    private bool _isUnfinished;
+    // How far a round of writes is, whose slice is over: rooms, then sessions, that it still has to do, and the rooms that are done in part.
+    private int _roomsLeft;
+    private int _sessionsLeft;
+    private bool _isFlushing;
+    private FeedLane? _midway;
+    private (ILaneWork Work, object Argument)? _held;
     private long _sentBytes;
     private int _sent;
     private OutboxNode? _free;
@@ -87,11 +92,14 @@ internal sealed class Lane : IThreadPoolWorkItem
         return any;
     }
 
-    /// <summary>The session writes when the burst is over. Only on this lane.</summary>
-    public void Touch(Session session) => _touched.Add(session);
+    /// <summary>Runs what was posted and the shortest slice of writes, on a manual lane. False if more is to follow.</summary>
+    public bool DrainSlice() => RunBurst(0) && _queue.IsEmpty;
 
-    /// <summary>The rooms give their sessions what came when the burst is over. Only on this lane.</summary>
-    public void Touch(FeedLane rooms) => _unsettled.Add(rooms);
+    /// <summary>The session writes when the rooms have. Only on this lane.</summary>
+    public void Touch(Session session) => _touched.Enqueue(session);
+
+    /// <summary>The rooms give their sessions what came when it is their turn. Only on this lane.</summary>
+    public void Touch(FeedLane rooms) => _unsettled.Enqueue(rooms);
 
     /// <summary>Counts messages that a transport took. Told to <see cref="Counters"/> once a burst. Only on this lane.</summary>
     public void CountSent(int messages, long bytes)
@@ -100,8 +108,12 @@ internal sealed class Lane : IThreadPoolWorkItem
         _sentBytes += bytes;
     }
 
-    /// <summary>Rooms give their sessions what came for them so far. Only on this lane.</summary>
-    public void Settle() => Settle(long.MaxValue);
+    /// <summary>All rooms give their sessions what came for them so far. Only on this lane.</summary>
+    public void Settle()
+    {
+        _roomsLeft = _unsettled.Count;
+        Settle(long.MaxValue);
+    }
 
     public OutboxNode Rent()
     {
@@ -129,27 +141,19 @@ internal sealed class Lane : IThreadPoolWorkItem
     /// <summary>Gives cleared memory back.</summary>
     public void ReturnBatch(Outgoing[] batch) => _batches.Push(batch);
 
-    /// <summary>Runs what came, then writes. Until that is done nothing else runs on the lane.</summary>
-    /// <returns>False if the time was over before the end: the next call goes on.</returns>
+    /// <summary>Runs what came, then goes on with a round of writes.</summary>
+    /// <returns>False if the time was over before the end of the round, or another is to follow.</returns>
     private bool RunBurst(long deadline)
     {
-        if (!_isUnfinished)
+        TakeWork();
+        if (!_isFlushing)
         {
-            for (var done = 0; done < Burst && _queue.TryDequeue(out var item); done++)
-            {
-                try
-                {
-                    item.Work.Run(item.Argument);
-                }
-                catch (Exception e)
-                {
-                    // One session's fault must not stop the others of the lane.
-                    _log.LogError(1515, e, "Work on lane {Lane} failed", Number);
-                }
-            }
+            _roomsLeft = _roomsLeft == 0 ? _unsettled.Count : _roomsLeft;
+            _isFlushing = Settle(deadline);
+            _sessionsLeft = _touched.Count;
         }
 
-        _isUnfinished = !Settle(deadline) || !Flush(deadline);
+        _isFlushing = _isFlushing && !Flush(deadline);
         if (_sent > 0)
         {
             Counters?.AddSent(_sent, _sentBytes);
@@ -157,16 +161,46 @@ internal sealed class Lane : IThreadPoolWorkItem
             _sentBytes = 0;
         }
 
-        return !_isUnfinished;
+        return _unsettled.Count == 0 && _touched.Count == 0 && _held is null;
+    }
+
+    /// <summary>Runs what came until something comes for rooms that are midway in their writes: they are in no state to take it.</summary>
+    private void TakeWork()
+    {
+        for (var done = 0; done < Burst; done++)
+        {
+            if (_held is not { } item && !_queue.TryDequeue(out item))
+            {
+                return;
+            }
+
+            // Taken, and kept if need be: a queue that was peeked into holds on to all that passes through it.
+            _held = item.Work == _midway ? item : null;
+            if (_held is not null)
+            {
+                return;
+            }
+
+            try
+            {
+                item.Work.Run(item.Argument);
+            }
+            catch (Exception e)
+            {
+                // One session's fault must not stop the others of the lane.
+                _log.LogError(1515, e, "Work on lane {Lane} failed", Number);
+            }
+        }
     }
 
     private bool Settle(long deadline)
     {
-        while (_settled < _unsettled.Count)
+        while (_roomsLeft > 0)
         {
+            _midway = _unsettled.Peek();
             try
             {
-                if (!_unsettled[_settled].Settle(deadline))
+                if (!_midway.Settle(deadline))
                 {
                     return false;
                 }
@@ -178,39 +212,38 @@ internal sealed class Lane : IThreadPoolWorkItem
                 continue;
             }
 
-            _settled++;
-            if (_settled < _unsettled.Count && TimeProvider.System.GetTimestamp() >= deadline)
+            _midway = null;
+            _unsettled.Dequeue();
+            _roomsLeft--;
+            if (_roomsLeft > 0 && TimeProvider.System.GetTimestamp() >= deadline)
             {
                 return false;
             }
         }
 
-        _unsettled.Clear();
-        _settled = 0;
         return true;
     }
 
     private bool Flush(long deadline)
     {
-        while (_flushed < _touched.Count)
+        for (var done = 1; _sessionsLeft > 0; done++)
         {
+            _sessionsLeft--;
             try
             {
-                _touched[_flushed++].Flush();
+                _touched.Dequeue().Flush();
             }
             catch (Exception e)
             {
                 _log.LogError(1516, e, "A session of lane {Lane} could not write", Number);
             }
 
-            if (_flushed % FeedLane.Stretch == 0 && _flushed < _touched.Count && TimeProvider.System.GetTimestamp() >= deadline)
+            if (done % FeedLane.Stretch == 0 && _sessionsLeft > 0 && TimeProvider.System.GetTimestamp() >= deadline)
             {
                 return false;
             }
         }
 
-        _touched.Clear();
-        _flushed = 0;
         return true;
     }
 }

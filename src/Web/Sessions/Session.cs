@@ -23,6 +23,10 @@ internal interface IBatchWire
     /// <param name="written">Complete when the transport took them.</param>
     /// <returns>False, and nothing is written, where the client is not to be reached this way now.</returns>
     bool TryWrite(RoomBatch batch, Follower follower, out ValueTask written);
+
+    /// <summary>Reads what <see cref="TryWrite"/> is going to read, for nothing but to have it near.</summary>
+    /// <returns>Something of what it read, so that reading it is not left out.</returns>
+    int ReadAhead();
 }
 
 /// <summary>A message on its way out.</summary>
@@ -274,6 +278,9 @@ internal sealed class Session : ILaneWork
         _write.GetAwaiter().UnsafeOnCompleted(_onWritten);
         return true;
     }
+
+    /// <summary>See <see cref="IBatchWire.ReadAhead"/>.</summary>
+    public int ReadAhead() => _batches is { } wire ? wire.ReadAhead() + _messages + (int)_sent + (_writing ? 1 : 0) : 0;
 
     /// <summary>Counts updates that newer ones replaced before they came to this session.</summary>
     public void AddSkipped(Follower follower, long count)

@@ -121,6 +121,8 @@ internal sealed class RecordingWire : ISessionWire, IBatchWire
         return true;
     }
 
+    public int ReadAhead() => 0;
+
     public ValueTask Write(ReadOnlyMemory<Outgoing> messages)
     {
         Assert.Null(_pending);

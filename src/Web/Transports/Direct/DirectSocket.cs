@@ -26,6 +26,9 @@ internal sealed class DirectSocket
         socket.Blocking = false;
     }
 
+    /// <summary>Reads what a send needs, to have it near.</summary>
+    public int ReadAhead() => _socket.Blocking ? 1 : _state;
+
     /// <summary>Sends all of it. Complete when the socket took it. The bytes are the caller's again when this returns.</summary>
     /// <exception cref="SocketException">The connection is broken.</exception>
     /// <exception cref="ObjectDisposedException">The connection was closed.</exception>

@@ -11,6 +11,9 @@ public sealed partial class EngineIoSession
     /// <summary>Whether <see cref="TryWriteFrames"/> has a chance.</summary>
     internal bool CanWriteFrames => Volatile.Read(ref _direct) is not null;
 
+    /// <summary>Reads what a send needs, to have it near.</summary>
+    internal int ReadAhead() => _direct is { } direct ? direct.ReadAhead() + _outbox.Count + (_writing ? 1 : 0) + (_gate.IsHeldByCurrentThread ? 1 : 0) : 0;
+
     /// <summary>Writes whole WebSocket frames, if the session is on a WebSocket and nothing waits or is being written.</summary>
     /// <remarks>The framework's own frames (answers to a client's pings and closes) go through the same socket and stay whole.</remarks>
     /// <param name="frames">The caller's again when this returns.</param>

@@ -52,6 +52,8 @@ internal sealed class SocketIoWire : ISessionWire, IBatchWire, IValueTaskSource
         return _socket.IsConnected && _socket.Session.CanWriteFrames && _socket.Session.TryWriteFrames(batch.FramesFor(follower), batch.Count, out written);
     }
 
+    public int ReadAhead() => _socket.IsConnected ? _socket.Session.ReadAhead() : 0;
+
     public ValueTask Write(ReadOnlyMemory<Outgoing> messages)
     {
         if (_socket.Session.CanWriteFrames && TryWriteTogether(messages.Span, out var written))

@@ -184,6 +184,8 @@ internal sealed class WebSocketConnection : ISessionWire, IBatchWire, IDeadlineT
         return true;
     }
 
+    public int ReadAhead() => _direct is { } direct ? direct.ReadAhead() : 0;
+
     public void Close(DisconnectReason reason, Task written) => _ = CloseAsync(reason, written);
 
     public long OnDeadline(Deadline deadline, long now)
@@ -397,29 +399,8 @@ internal sealed class WebSocketConnection : ISessionWire, IBatchWire, IDeadlineT
     }
 
     /// <summary>The stream as the framework's WebSocket sees it: its reads show that the client lives, its writes take turns with ours.</summary>
-    private sealed class Tap(WebSocketConnection owner) : Stream
+    private sealed class Tap(WebSocketConnection owner) : OneReadStream<int>
     {
-        public override bool CanRead => true;
-
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => true;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position
-        {
-            get => throw new NotSupportedException();
-            set => throw new NotSupportedException();
-        }
-
-        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
-        {
-            var read = await owner._stream.ReadAsync(buffer, cancellationToken);
-            Volatile.Write(ref owner._heard, owner._server.Deadlines.Now);
-            return read;
-        }
-
         public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
         {
             await owner._gate.WaitAsync(cancellationToken);
@@ -433,18 +414,12 @@ internal sealed class WebSocketConnection : ISessionWire, IBatchWire, IDeadlineT
             }
         }
 
-        public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+        protected override ValueTask<int> Begin(Memory<byte> buffer, CancellationToken cancellationToken) => owner._stream.ReadAsync(buffer, cancellationToken);
 
-        public override void Flush()
+        protected override int End(int read, Span<byte> buffer)
         {
+            Volatile.Write(ref owner._heard, owner._server.Deadlines.Now);
+            return read;
         }
-
-        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
     }
 }
