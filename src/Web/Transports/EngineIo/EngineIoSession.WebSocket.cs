@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Net.WebSockets;
+using System.Runtime.CompilerServices;
 using KlineOrleans.Protocol.EngineIo;
 using KlineOrleans.Web.Transports.Direct;
 
@@ -252,7 +253,8 @@ public sealed partial class EngineIoSession
         TooBig,
     }
 
-    // Waits without holding a buffer; then reads the whole message into a rented one, which the caller returns.
+    // Waits without holding a buffer; then reads the whole message into a rented one, which the caller returns. Each client answers a ping every half minute: what waits for that is used again.
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<(ReadOutcome Outcome, ArraySegment<byte> Message)> ReadMessageAsync(WebSocket webSocket)
     {
         var result = await webSocket.ReceiveAsync(Memory<byte>.Empty, CancellationToken.None);
