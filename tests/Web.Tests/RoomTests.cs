@@ -168,6 +168,63 @@ public sealed class RoomTests
     }
 
     [Fact]
+    public void What_no_trade_is_behind_lets_trades_pass_and_leaves_with_the_next_of_its_room()
+    {
+        (_lane, _rooms) = Make(conflates: false);
+        var others = new FeedLane(_lane, _time);
+        var (_, wire) = Join();
+        var (_, other) = Join(rooms: others);
+        Kline[] final = [TestKlines.Make(KlineInterval.M1, Start, 1, 1, isFinal: true)];
+        Post(_rooms, final, TakerSide.None);
+        Post(others, 1);
+        Assert.False(_lane.DrainSlice());
+        Assert.Equal([1], Counts(other));
+        Assert.Empty(wire.Received);
+
+        // Nothing else waits.
+        Assert.True(_lane.DrainSlice());
+        Assert.Equal([1], Counts(wire));
+
+        Post(_rooms, final, TakerSide.None);
+        Post(others, 2);
+        Post(_rooms, 2);
+        Assert.False(_lane.DrainSlice());
+        _lane.Drain();
+        Assert.Equal([1, 1, 2], Counts(wire));
+        Assert.Equal(2, wire.FrameWrites);
+    }
+
+    [Fact]
+    public void What_lets_trades_pass_waits_for_a_tick_at_most()
+    {
+        (_lane, _rooms) = Make(conflates: false);
+        var others = new FeedLane(_lane, _time);
+        var (_, wire) = Join();
+        for (var i = 0; i <= FeedLane.Stretch; i++)
+        {
+            Join(rooms: others);
+        }
+
+        Post(_rooms, [TestKlines.Make(KlineInterval.M1, Start, 1, 1, isFinal: true)], TakerSide.None);
+        for (var i = 0; i < 20; i++)
+        {
+            // Others wait all the time.
+            Post(others, i);
+            _lane.DrainSlice();
+            Assert.Empty(wire.Received);
+        }
+
+        _lane.Post(_rooms, new LaneTick(0, long.MaxValue));
+        for (var i = 0; i < 4; i++)
+        {
+            Post(others, i);
+            _lane.DrainSlice();
+        }
+
+        Assert.Equal([1], Counts(wire));
+    }
+
+    [Fact]
     public void Own_subscription_ids_and_shared_bytes_go_side_by_side()
     {
         (_lane, _rooms) = Make(conflates: false);
@@ -288,10 +345,10 @@ public sealed class RoomTests
 
     private void Post(params Kline[] klines) => Post(_rooms, klines);
 
-    private void Post(FeedLane rooms, Kline[] klines)
+    private void Post(FeedLane rooms, Kline[] klines, TakerSide taker = TakerSide.Buyers)
     {
         var update = new KlineUpdate { Symbol = "S", Epoch = 1, Seq = ++_seq, EventTime = Start, ReceivedTime = Start, Klines = [.. klines] };
-        _lane.Post(rooms, new FeedMessage(update, 1, _seq - 1) { Since = 1 });
+        _lane.Post(rooms, new FeedMessage(update, 1, _seq - 1) { Since = 1, Taker = taker });
     }
 
     private static IEnumerable<int> Counts(RecordingWire wire) => wire.Received.Select(m => m.Payload).OfType<TestPayload>().SelectMany(p => p.Klines).Select(k => k.UpdateCount);

@@ -16,6 +16,7 @@ internal sealed class FeedLane(Lane lane, TimeProvider time) : ILaneWork
 
     private readonly List<Room> _rooms = [];
     private bool _isUnsettled;
+    private bool _isUrgent;
 
     // Where what is not settled goes on.
     private int _room;
@@ -25,6 +26,9 @@ internal sealed class FeedLane(Lane lane, TimeProvider time) : ILaneWork
     private int _read;
 
     public Lane Lane => lane;
+
+    /// <summary>The lane's own: whether it is among those that can wait.</summary>
+    public bool IsInLater { get; set; }
 
     public void Run(object argument)
     {
@@ -100,6 +104,7 @@ internal sealed class FeedLane(Lane lane, TimeProvider time) : ILaneWork
         }
 
         _isUnsettled = false;
+        _isUrgent = false;
         _room = 0;
         return true;
     }
@@ -157,6 +162,7 @@ internal sealed class FeedLane(Lane lane, TimeProvider time) : ILaneWork
 
     private void Take(FeedMessage message)
     {
+        var hasRoom = false;
         foreach (var room in _rooms)
         {
             var intervals = room.Intervals & message.Changed;
@@ -171,12 +177,29 @@ internal sealed class FeedLane(Lane lane, TimeProvider time) : ILaneWork
                 lane.Counters?.AddConflated(room.Count);
             }
 
-            if (!_isUnsettled)
-            {
-                _isUnsettled = true;
-                lane.Touch(this);
-            }
+            hasRoom = true;
         }
+
+        if (hasRoom)
+        {
+            Wait(message.Taker != TakerSide.None);
+        }
+    }
+
+    /// <summary>For a turn among the lane's rooms. What has no trade behind it is a second or more late by its nature, and comes for all mints at once: it lets trades pass.</summary>
+    private void Wait(bool isUrgent)
+    {
+        if (isUrgent && !_isUrgent)
+        {
+            lane.Touch(this);
+        }
+        else if (!_isUnsettled)
+        {
+            lane.TouchLater(this);
+        }
+
+        _isUnsettled = true;
+        _isUrgent |= isUrgent;
     }
 
     private void Attach(Attachment attachment)
@@ -221,6 +244,12 @@ internal sealed class FeedLane(Lane lane, TimeProvider time) : ILaneWork
 
     private void Tick(LaneTick tick)
     {
+        if (_isUnsettled)
+        {
+            // It has let others pass long enough.
+            Wait(isUrgent: true);
+        }
+
         foreach (var room in _rooms)
         {
             for (var i = 0; i < room.Count; i++)

@@ -19,6 +19,7 @@ internal interface ILaneWork
 /// the next update here, which takes several steps on the same threads, would wait for all of it at each step. Between slices the lane takes what came, too: rooms write in the order
 /// in which something first came for them, and what comes for a room before its turn leaves with it. So an update waits for one round of writes at most, and not for the end of
 /// one and then for its place in the next; and the longer a round, the more of them a write takes.
+/// What no trade is behind, as the finals of a thousand mints when a minute ends, gives way to what there is: it leaves with the next update of its room, or when nothing else waits, or within a second.
 /// </remarks>
 internal sealed class Lane : IThreadPoolWorkItem
 {
@@ -34,6 +35,7 @@ internal sealed class Lane : IThreadPoolWorkItem
     private readonly ILogger _log;
     private readonly Stack<Outgoing[]> _batches = [];
     private readonly Queue<FeedLane> _unsettled = [];
+    private readonly Queue<FeedLane> _later = [];
 
     // How far a round of writes is, whose slice is over: rooms, then sessions, that it still has to do, and the rooms that are done in part.
     private int _roomsLeft;
@@ -88,7 +90,10 @@ internal sealed class Lane : IThreadPoolWorkItem
     public bool Drain()
     {
         var any = !_queue.IsEmpty;
-        RunBurst(long.MaxValue);
+        while (!RunBurst(long.MaxValue))
+        {
+        }
+
         return any;
     }
 
@@ -101,6 +106,16 @@ internal sealed class Lane : IThreadPoolWorkItem
     /// <summary>The rooms give their sessions what came when it is their turn. Only on this lane.</summary>
     public void Touch(FeedLane rooms) => _unsettled.Enqueue(rooms);
 
+    /// <summary>The rooms give their sessions what came when no other rooms wait. Only on this lane.</summary>
+    public void TouchLater(FeedLane rooms)
+    {
+        if (!rooms.IsInLater)
+        {
+            rooms.IsInLater = true;
+            _later.Enqueue(rooms);
+        }
+    }
+
     /// <summary>Counts messages that a transport took. Told to <see cref="Counters"/> once a burst. Only on this lane.</summary>
     public void CountSent(int messages, long bytes)
     {
@@ -111,6 +126,10 @@ internal sealed class Lane : IThreadPoolWorkItem
     /// <summary>All rooms give their sessions what came for them so far. Only on this lane.</summary>
     public void Settle()
     {
+        while (TakeLater())
+        {
+        }
+
         _roomsLeft = _unsettled.Count;
         Settle(long.MaxValue);
     }
@@ -148,6 +167,11 @@ internal sealed class Lane : IThreadPoolWorkItem
         TakeWork();
         if (!_isFlushing)
         {
+            if (_unsettled.Count == 0)
+            {
+                TakeLater();
+            }
+
             _roomsLeft = _roomsLeft == 0 ? _unsettled.Count : _roomsLeft;
             _isFlushing = Settle(deadline);
             _sessionsLeft = _touched.Count;
@@ -161,7 +185,7 @@ internal sealed class Lane : IThreadPoolWorkItem
             _sentBytes = 0;
         }
 
-        return _unsettled.Count == 0 && _touched.Count == 0 && _held is null;
+        return _unsettled.Count == 0 && _later.Count == 0 && _touched.Count == 0 && _held is null;
     }
 
     /// <summary>Runs what came until something comes for rooms that are midway in their writes: they are in no state to take it.</summary>
@@ -191,6 +215,19 @@ internal sealed class Lane : IThreadPoolWorkItem
                 _log.LogError(1515, e, "Work on lane {Lane} failed", Number);
             }
         }
+    }
+
+    /// <summary>It is the turn of rooms that could wait. False if there are none.</summary>
+    private bool TakeLater()
+    {
+        if (!_later.TryDequeue(out var rooms))
+        {
+            return false;
+        }
+
+        rooms.IsInLater = false;
+        _unsettled.Enqueue(rooms);
+        return true;
     }
 
     private bool Settle(long deadline)
