@@ -499,7 +499,7 @@ internal sealed class LoadClient : IDisposable
         _updates++;
         _wire.Read(message, out var seq, out var stamp);
         var late = ((nowMicroseconds % StampModulus) - (stamp - 1) + StampModulus) % StampModulus;
-        if (connection.Number < MeasuredBelow && !_wire.IsFinal(message))
+        if (connection.Number < MeasuredBelow && !_wire.IsOfClock(message))
         {
             _recent.Record(late > StampModulus / 2 ? 0 : late);
         }

@@ -65,8 +65,8 @@ internal abstract class LoadWire
         stamp = Number(message, "\"close\":"u8);
     }
 
-    /// <summary>Whether it tells the end of a kline, which comes when the grace is over: how long its last trade is ago says nothing.</summary>
-    public virtual bool IsFinal(ReadOnlySpan<byte> message) => message.IndexOf("\"is_final\":true"u8) >= 0;
+    /// <summary>Whether a clock brought it, the end of a kline or the beginning of one without trades: how long the last trade is ago says nothing.</summary>
+    public virtual bool IsOfClock(ReadOnlySpan<byte> message) => message.IndexOf("\"is_final\":true"u8) >= 0 || message.IndexOf("\"trade_count\":0,"u8) >= 0;
 
     /// <summary>The symbol's number, which its name ends with.</summary>
     public virtual int Symbol(ReadOnlySpan<byte> message)
@@ -145,7 +145,7 @@ internal sealed class BinaryWire() : RawWire("/ws?format=binary")
         stamp = (long)System.Buffers.Binary.BinaryPrimitives.ReadDoubleLittleEndian(message[72..]);
     }
 
-    public override bool IsFinal(ReadOnlySpan<byte> message) => (message[2] & 1) != 0;
+    public override bool IsOfClock(ReadOnlySpan<byte> message) => (message[2] & 1) != 0 || System.Buffers.Binary.BinaryPrimitives.ReadUInt32LittleEndian(message[44..]) == 0;
 }
 
 internal sealed class SocketIoLoadWire : LoadWire
@@ -182,7 +182,7 @@ internal sealed class SignalRLoadWire : LoadWire
 
     public override byte[] SentAt { get; } = "\"sentAt\":"u8.ToArray();
 
-    public override bool IsFinal(ReadOnlySpan<byte> message) => message.IndexOf("\"isFinal\":true"u8) >= 0;
+    public override bool IsOfClock(ReadOnlySpan<byte> message) => message.IndexOf("\"isFinal\":true"u8) >= 0 || message.IndexOf("\"trades\":0,"u8) >= 0;
 
     public override byte[][] Subscribe(string symbol, string[] intervals) =>
         [Frame($"{{\"type\":1,\"invocationId\":\"1\",\"target\":\"Subscribe\",\"arguments\":[{{\"symbol\":\"{symbol}\",\"intervals\":[{string.Join(',', intervals.Select(i => $"\"{i}\""))}],\"limit\":1}}]}}\u001e")];
