@@ -168,6 +168,24 @@ public sealed class RoomTests
     }
 
     [Fact]
+    public void More_than_an_outbox_holds_between_two_turns_ends_nobody_who_keeps_up()
+    {
+        (_lane, _rooms) = Make(conflates: false);
+        var wire = new RecordingWire { TakesFrames = true };
+        var session = new Session(_lane, wire, new OutboxLimits(1 << 20, 10, false), _time);
+        var others = new FeedLane(_lane, _time);
+        foreach (var rooms in (FeedLane[])[_rooms, others])
+        {
+            _lane.Post(rooms, new Attachment(new Follower(session, "S", _format, 1 << (int)KlineInterval.M1), []));
+        }
+
+        Post([.. Enumerable.Range(1, 25)]);
+        _lane.Drain();
+        Assert.Equal(Enumerable.Range(1, 25), Counts(wire));
+        Assert.False(session.Ended.IsCompleted);
+    }
+
+    [Fact]
     public void What_no_trade_is_behind_lets_trades_pass_and_leaves_with_the_next_of_its_room()
     {
         (_lane, _rooms) = Make(conflates: false);

@@ -275,6 +275,18 @@ public sealed class SessionTests
     }
 
     [Fact]
+    public void Session_is_not_settled_while_what_came_before_waits_for_its_turn()
+    {
+        var session = Make(out _);
+        session.Send(new SkippedPayload(1));
+        var settled = session.Settled();
+        _lane.Drain();
+        Assert.False(settled.IsCompleted);
+        Finish(session);
+        Assert.True(settled.IsCompletedSuccessfully);
+    }
+
+    [Fact]
     public void Session_that_finishes_sends_what_waits_and_a_last_message_and_takes_nothing_more()
     {
         var session = new Session(_lane, _wire, new OutboxLimits(1 << 20, 1_000), _time);

@@ -125,6 +125,7 @@ internal sealed class RoomBatch(int roomIntervals)
         foreach (var item in _items)
         {
             follower.Session.Offer(follower, item.Message, item.Intervals, item.Payload, item.Message.Since);
+            follower.Session.FlushIfFilling();
         }
     }
 
@@ -132,11 +133,13 @@ internal sealed class RoomBatch(int roomIntervals)
     public void Measure(WebCounters counters, TimeProvider time)
     {
         var now = time.GetTimestamp();
+        var written = Written;
+        Written = 0;
         foreach (var item in _items)
         {
             if (item.Message.Since != 0)
             {
-                counters.Latency.Record(time.GetElapsedTime(item.Message.Since, now), Written);
+                counters.Latency.Record(time.GetElapsedTime(item.Message.Since, now), written);
             }
         }
 
@@ -144,8 +147,6 @@ internal sealed class RoomBatch(int roomIntervals)
         {
             counters.WriteTook?.Invoke(time.GetElapsedTime(Since, now).TotalSeconds);
         }
-
-        Written = 0;
     }
 
     /// <summary>Forgets the messages and gives memory back.</summary>

@@ -29,6 +29,8 @@ internal sealed class Lane : IThreadPoolWorkItem
     /// <summary>How long a slice of writes may take.</summary>
     private static readonly long Slice = TimeProvider.System.TimestampFrequency / 1_000;
 
+    private const long Unlimited = long.MaxValue;
+
     private readonly ConcurrentQueue<(ILaneWork Work, object Argument)> _queue = new();
     private readonly Queue<Session> _touched = [];
     private readonly bool _manual;
@@ -71,7 +73,7 @@ internal sealed class Lane : IThreadPoolWorkItem
 
     void IThreadPoolWorkItem.Execute()
     {
-        if (!RunBurst(TimeProvider.System.GetTimestamp() + Slice))
+        if (!RunBurst(Slice))
         {
             ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
             return;
@@ -90,7 +92,7 @@ internal sealed class Lane : IThreadPoolWorkItem
     public bool Drain()
     {
         var any = !_queue.IsEmpty;
-        while (!RunBurst(long.MaxValue))
+        while (!RunBurst(Unlimited))
         {
         }
 
@@ -132,6 +134,12 @@ internal sealed class Lane : IThreadPoolWorkItem
 
         _roomsLeft = _unsettled.Count;
         Settle(long.MaxValue);
+        if (!_isFlushing)
+        {
+            // The round's rooms are done.
+            _isFlushing = true;
+            _sessionsLeft = _touched.Count;
+        }
     }
 
     public OutboxNode Rent()
@@ -162,9 +170,11 @@ internal sealed class Lane : IThreadPoolWorkItem
 
     /// <summary>Runs what came, then goes on with a round of writes.</summary>
     /// <returns>False if the time was over before the end of the round, or another is to follow.</returns>
-    private bool RunBurst(long deadline)
+    /// <param name="slice">How long it may write, by the system's clock. The work before does not count, or writes would hardly go on while there is much of it.</param>
+    private bool RunBurst(long slice)
     {
         TakeWork();
+        var deadline = slice == Unlimited ? long.MaxValue : TimeProvider.System.GetTimestamp() + slice;
         if (!_isFlushing)
         {
             if (_unsettled.Count == 0)

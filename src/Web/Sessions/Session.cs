@@ -187,10 +187,15 @@ internal sealed class Session : ILaneWork
             case Finishing finishing:
                 BeginFinish(finishing);
                 break;
-            case Settling settling when _writing && !_ended.Task.IsCompleted:
-                (_answers ??= []).Add(settling.Done);
-                break;
             case Settling settling:
+                // What its rooms gave it before leaves before whatever the settling is for.
+                Flush();
+                if (_writing && !_ended.Task.IsCompleted)
+                {
+                    (_answers ??= []).Add(settling.Done);
+                    break;
+                }
+
                 settling.Done.TrySetResult();
                 break;
             default:
@@ -353,6 +358,15 @@ internal sealed class Session : ILaneWork
         {
             // The transport has the last: it closes behind it.
             EndNow(reason);
+        }
+    }
+
+    /// <summary>Writes before its turn if what waits fills half of the outbox: a client that keeps up must not be ended for what came between two turns.</summary>
+    public void FlushIfFilling()
+    {
+        if (!_writing && (_messages > _limits.Messages / 2 || _bytes > _limits.Bytes / 2))
+        {
+            Flush();
         }
     }
 
